@@ -1,0 +1,253 @@
+package leases
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+)
+
+// Names in the properties of a lease. .NET hosts copy properties they do not
+// know from parent to child, and never read them.
+const (
+	propertyStartID = "opfeed.startId"
+	propertyEpoch   = "opfeed.epoch"
+	propertyRenewal = "opfeed.renewal"
+)
+
+// timestampLayout is what Newtonsoft.Json writes for a UTC DateTime: at most
+// seven digits of a second, and a Z.
+const timestampLayout = "2006-01-02T15:04:05.9999999Z"
+
+// fields is the JSON of a lease in the order in which .NET writes it.
+type fields struct {
+	ID                string                     `json:"id"`
+	Version           int                        `json:"version"`
+	LeaseToken        string                     `json:"LeaseToken"`
+	FeedRange         json.RawMessage            `json:"FeedRange"`
+	Owner             *string                    `json:"Owner"`
+	ContinuationToken *string                    `json:"ContinuationToken"`
+	Properties        map[string]json.RawMessage `json:"properties"`
+	Timestamp         *string                    `json:"timestamp"`
+}
+
+type feedRange struct {
+	Range *struct {
+		Min *string `json:"min"`
+		Max *string `json:"max"`
+	} `json:"Range"`
+}
+
+// known are the top-level names that encode writes itself, or that belong to
+// the service and are set by it on every write.
+var known = []string{
+	"id", "version", "LeaseToken", "FeedRange", "Owner", "ContinuationToken", "properties", "timestamp",
+	"_etag", "_ts", "_rid", "_self", "_attachments", "_lsn",
+}
+
+// encode gives the JSON of d. Equal documents give equal bytes.
+func (d Document) encode() ([]byte, error) {
+	f := fields{
+		ID:                d.ID,
+		Version:           d.Version,
+		LeaseToken:        d.Token,
+		FeedRange:         d.rangeJSON(),
+		Owner:             orNull(d.Owner),
+		ContinuationToken: orNull(d.Continuation),
+		Properties:        map[string]json.RawMessage{},
+	}
+	maps.Copy(f.Properties, d.properties)
+	if d.StartID != "" || d.Epoch != 0 || d.Renewal != 0 {
+		f.Properties[propertyStartID] = quote(d.StartID)
+		f.Properties[propertyEpoch] = quote(strconv.FormatInt(d.Epoch, 10))
+		f.Properties[propertyRenewal] = quote(strconv.FormatInt(d.Renewal, 10))
+	}
+	if !d.Timestamp.IsZero() {
+		f.Timestamp = orNull(d.Timestamp.UTC().Format(timestampLayout))
+	}
+	head, err := marshal(f)
+	if err != nil {
+		return nil, fmt.Errorf("encode lease %s: %w", d.ID, err)
+	}
+	if len(d.unknown) == 0 {
+		return head, nil
+	}
+	out := bytes.NewBuffer(head[:len(head)-1])
+	for _, name := range slices.Sorted(maps.Keys(d.unknown)) {
+		out.WriteByte(',')
+		out.Write(quote(name))
+		out.WriteByte(':')
+		out.Write(d.unknown[name])
+	}
+	out.WriteByte('}')
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, out.Bytes()); err != nil {
+		return nil, fmt.Errorf("encode lease %s: %w", d.ID, err)
+	}
+	return compact.Bytes(), nil
+}
+
+// decode reads one stored document. etag is that of the reply; when it is empty
+// the body's is used. A document that is no lease is no error: it comes back
+// with Version Unreadable and the reason, because one odd document must not
+// hide the other leases.
+func decode(body []byte, etag string) (Document, error) {
+	top := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &top); err != nil {
+		return Document{Version: Unreadable}, fmt.Errorf("decode lease: %w", err)
+	}
+	r := reader{top: top}
+	d := Document{
+		ID:           r.text("id"),
+		Version:      int(r.number("version")),
+		Token:        r.text("LeaseToken"),
+		Owner:        r.text("Owner"),
+		Continuation: r.text("ContinuationToken"),
+		ETag:         etag,
+	}
+	if d.Token == "" {
+		d.Token = r.text("PartitionId") // the name in .NET's schema before this one
+	}
+	if d.ETag == "" {
+		d.ETag = r.text("_etag")
+	}
+	d.readRange(top["FeedRange"])
+	d.Timestamp = r.time()
+	properties := map[string]json.RawMessage{}
+	r.object("properties", &properties)
+	d.readProperties(&r, properties)
+
+	maps.DeleteFunc(top, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
+	d.unknown = top
+	if r.err == nil && (d.ID == "" || d.Token == "") {
+		r.err = fmt.Errorf("id or LeaseToken missing")
+	}
+	if r.err != nil {
+		return Document{ID: d.ID, Version: Unreadable, ETag: d.ETag}, fmt.Errorf("decode lease %q: %w", d.ID, r.err)
+	}
+	return d, nil
+}
+
+func (d *Document) readRange(raw json.RawMessage) {
+	var f feedRange
+	if json.Unmarshal(raw, &f) != nil || f.Range == nil || f.Range.Min == nil || f.Range.Max == nil {
+		return // a PK range id or nothing: the Manager fills it in by token
+	}
+	d.Range = azcosmos.FeedRange{MinInclusive: *f.Range.Min, MaxExclusive: *f.Range.Max}
+	d.feedRange = raw
+}
+
+// rangeJSON gives the stored form back while it still says the same range: it
+// may carry isMinInclusive and isMaxInclusive.
+func (d Document) rangeJSON() json.RawMessage {
+	if d.Range == (azcosmos.FeedRange{}) {
+		return json.RawMessage("null")
+	}
+	stored := Document{}
+	if stored.readRange(d.feedRange); stored.Range == d.Range {
+		return d.feedRange
+	}
+	return json.RawMessage(fmt.Sprintf(`{"Range":{"min":%s,"max":%s}}`,
+		quote(d.Range.MinInclusive), quote(d.Range.MaxExclusive)))
+}
+
+func (d *Document) readProperties(r *reader, properties map[string]json.RawMessage) {
+	of := reader{top: properties}
+	d.StartID = of.text(propertyStartID)
+	d.Epoch = of.numeral(propertyEpoch)
+	d.Renewal = of.numeral(propertyRenewal)
+	if r.err == nil {
+		r.err = of.err
+	}
+	for _, name := range []string{propertyStartID, propertyEpoch, propertyRenewal} {
+		delete(properties, name)
+	}
+	d.properties = properties
+}
+
+// reader picks fields and remembers the first that has an odd type.
+type reader struct {
+	top map[string]json.RawMessage
+	err error
+}
+
+func (r *reader) object(name string, into any) {
+	raw, ok := r.top[name]
+	if !ok || string(raw) == "null" {
+		return
+	}
+	if err := json.Unmarshal(raw, into); err != nil && r.err == nil {
+		r.err = fmt.Errorf("%s: %w", name, err)
+	}
+}
+
+func (r *reader) text(name string) (s string) {
+	r.object(name, &s)
+	return s
+}
+
+func (r *reader) number(name string) (n int64) {
+	r.object(name, &n)
+	return n
+}
+
+func (r *reader) numeral(name string) int64 {
+	s := r.text(name)
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("%s: %w", name, err)
+	}
+	return n
+}
+
+// time reads the explicit timestamp, or the server's where there is none. It is
+// only shown, so that an odd one is no fault of the lease.
+func (r *reader) time() time.Time {
+	var s string
+	if json.Unmarshal(r.top["timestamp"], &s) == nil && s != "" {
+		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.9999999"} {
+			if t, err := time.Parse(layout, s); err == nil {
+				return t.UTC()
+			}
+		}
+	}
+	var seconds int64
+	if json.Unmarshal(r.top["_ts"], &seconds) == nil && seconds > 0 {
+		return time.Unix(seconds, 0).UTC()
+	}
+	return time.Time{}
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func quote(s string) json.RawMessage {
+	b, err := marshal(s)
+	if err != nil { // a string always encodes
+		panic(err)
+	}
+	return b
+}
+
+// marshal leaves <, > and & as they are, as .NET does.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

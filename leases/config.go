@@ -1,0 +1,59 @@
+package leases
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config holds the intervals of a Manager. Every replica of one processor must
+// use the same Expiry. Start from DefaultConfig.
+type Config struct {
+	AcquireInterval    time.Duration `env:"ACQUIRE_INTERVAL" help:"how often the leases are listed and free or expired ones taken"`
+	RenewInterval      time.Duration `env:"RENEW_INTERVAL" help:"how long after its last write a held lease is renewed"`
+	Expiry             time.Duration `env:"EXPIRY" help:"a lease that has not changed for this long may be taken by others; the same on all replicas"`
+	Margin             time.Duration `env:"MARGIN" help:"how long before others may take it a lease that could not be renewed is given up"`
+	CheckpointInterval time.Duration `env:"CHECKPOINT_INTERVAL" help:"at most one checkpoint per range is written in this time"`
+	CallTimeout        time.Duration `env:"CALL_TIMEOUT" help:"deadline of one read or write of a lease"`
+}
+
+// DefaultConfig: list and renew every 2 s, expire after 10 s with a margin of
+// 2 s, checkpoint once a second at most, 3 s for one call.
+func DefaultConfig() Config {
+	return Config{
+		AcquireInterval:    2 * time.Second,
+		RenewInterval:      2 * time.Second,
+		Expiry:             10 * time.Second,
+		Margin:             2 * time.Second,
+		CheckpointInterval: time.Second,
+		CallTimeout:        3 * time.Second,
+	}
+}
+
+// Validate reports every problem at once, each by its variable's name.
+func (c Config) Validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for _, v := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ACQUIRE_INTERVAL", c.AcquireInterval},
+		{"RENEW_INTERVAL", c.RenewInterval},
+		{"EXPIRY", c.Expiry},
+		{"MARGIN", c.Margin},
+		{"CHECKPOINT_INTERVAL", c.CheckpointInterval},
+		{"CALL_TIMEOUT", c.CallTimeout},
+	} {
+		if v.value <= 0 {
+			problem("%s: %s is not above 0", v.name, v.value)
+		}
+	}
+	// One renewal may fail and its retry must still end inside the window.
+	if window := c.Expiry - c.Margin; window < 2*c.RenewInterval {
+		problem("EXPIRY: less MARGIN it is %s, which is under twice RENEW_INTERVAL (%s)", window, c.RenewInterval)
+	} else if c.CallTimeout > window {
+		problem("CALL_TIMEOUT: %s is over EXPIRY less MARGIN (%s)", c.CallTimeout, window)
+	}
+	return errors.Join(problems...)
+}

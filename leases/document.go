@@ -1,0 +1,45 @@
+package leases
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+)
+
+// Versions of a lease document.
+const (
+	// VersionRange0 leases name a physical partition by its pk range id. They
+	// are the ones that this package creates, takes and writes.
+	VersionRange0 = 0
+	// VersionEPK leases name a range of effective partition keys that need not
+	// be one whole physical partition. They are listed and left alone.
+	VersionEPK = 1
+	// Unreadable stands for a document with the prefix of a lease that does not
+	// decode as one. Only its ID is known.
+	Unreadable = -1
+)
+
+// Document is one lease as it is stored: the schema of the .NET change feed
+// processor, version 0, so that its estimator and the KEDA scalers can read our
+// lag. Fields and properties that this package does not know are kept when the
+// document is written back. The zero value is no lease.
+//
+// Documents are values; a copy shares nothing that is ever written to.
+type Document struct {
+	ID           string             // {prefix}..{Token}
+	Version      int                // 0, 1, or Unreadable
+	Token        string             // JSON LeaseToken: the pk range id
+	Range        azcosmos.FeedRange // JSON FeedRange; empty when the document has none
+	Owner        string             // instance name; "" when free (JSON null)
+	Continuation string             // raw ETag with its quotes; "" before the first (JSON null)
+	StartID      string             // of the Manager that acquired it last
+	Epoch        int64              // grows with every acquisition
+	Renewal      int64              // grows with every write of one tenure
+	Timestamp    time.Time          // wall clock of the last writer, for others; zero when unknown
+	ETag         string             // of the version that was read or written; not in the JSON
+
+	properties map[string]json.RawMessage // the others than ours
+	unknown    map[string]json.RawMessage // top-level fields
+	feedRange  json.RawMessage            // as stored: it may hold more than min and max
+}

@@ -1,0 +1,60 @@
+package leases
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// ErrLost is the cause with which work is cancelled when a lease is not ours any
+// more, or cannot be shown to be: write nothing that depends on it.
+var ErrLost = errors.New("lease lost")
+
+// Range is one live physical range of the monitored container.
+type Range struct {
+	Token        string             // pk range id
+	Range        azcosmos.FeedRange // min inclusive, max exclusive
+	Continuation string             // first position of a lease made for it, a raw ETag; "" none
+}
+
+// Deps is what a Manager works with. Store and Instance are required.
+type Deps struct {
+	Store *Store
+	// Instance is the owner's name in the documents, such as the pod's. Two
+	// processes with one name do not harm each other.
+	Instance string
+	// Ranges gives the live ranges of the monitored container. It is asked at
+	// the start and when the listed leases leave a gap in the key space; nil
+	// means that leases are made elsewhere. It must honour its context.
+	Ranges func(context.Context) ([]Range, error)
+	// Now is the wall clock, used for the documents' timestamp alone; nil means
+	// time.Now.
+	Now func() time.Time
+	// Log and Metrics may be nil.
+	Log     *zap.Logger
+	Metrics prometheus.Registerer
+}
+
+// Serve works on one range. stop ends when reading should stop (shutdown:
+// finish, and still checkpoint); work ends only when the lease is lost, with
+// cause ErrLost: no checkpoint after that, nothing written. stop ends then,
+// too. When Serve returns and the lease is still held, the last checkpoint is
+// written and the lease released, in one write. An error makes this process
+// wait before it takes the range again; others may take it at once.
+type Serve func(stop, work context.Context, t *Tenure) error
+
+// Info is what a Manager knows about one lease.
+type Info struct {
+	ID, Token    string
+	Version      int
+	Range        azcosmos.FeedRange
+	Owner        string
+	Mine         bool // held by this very Manager
+	Epoch        int64
+	Continuation string    // for an own lease the newest given, else the stored
+	Renewed      time.Time // the document's timestamp, by its writer's wall clock
+}

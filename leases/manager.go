@@ -1,0 +1,309 @@
+package leases
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+)
+
+// Manager takes leases, keeps them, and runs a Serve for each that it holds. Use
+// it once. Snapshot is safe for concurrent use.
+type Manager struct {
+	cfg     Config
+	store   *Store
+	self    Self
+	ranges  func(context.Context) ([]Range, error)
+	now     func() time.Time
+	log     *zap.Logger
+	metrics metrics
+
+	mu      sync.Mutex // never held across I/O or a channel
+	ran     bool
+	listed  []Document         // the last listing
+	tenures map[string]*Tenure // by lease id; nil while it is being acquired
+	resting map[string]rest    // leases whose Serve returned by itself
+	refused map[string]bool    // leases that could not be taken the last time
+}
+
+// rest is how long, and until when, a lease is not taken after Serve failed.
+type rest struct {
+	retry backoff
+	until time.Time
+}
+
+// errSibling ends the other tenures when one of them panicked.
+var errSibling = errors.New("another range's serve panicked")
+
+// NewManager checks the configuration. It does no I/O and starts nothing.
+func NewManager(cfg Config, deps Deps) (*Manager, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("new lease manager: %w", err)
+	}
+	if deps.Store == nil || deps.Instance == "" {
+		return nil, errors.New("new lease manager: it needs a store and an instance name")
+	}
+	if deps.Store.prefix == "" || strings.ContainsAny(deps.Store.prefix, forbidden) {
+		return nil, fmt.Errorf("new lease manager: prefix %q is empty or has one of %s", deps.Store.prefix, forbidden)
+	}
+	m := &Manager{
+		cfg:     cfg,
+		store:   deps.Store,
+		self:    Self{Instance: deps.Instance, StartID: rand.Text()},
+		ranges:  deps.Ranges,
+		now:     deps.Now,
+		log:     cmp.Or(deps.Log, zap.NewNop()),
+		tenures: map[string]*Tenure{},
+		resting: map[string]rest{},
+		refused: map[string]bool{},
+	}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	var err error
+	if m.metrics, err = newMetrics(deps.Metrics); err != nil {
+		return nil, fmt.Errorf("new lease manager: %w", err)
+	}
+	return m, nil
+}
+
+// Run creates the missing leases, takes free and expired ones, and runs serve
+// once per tenure, each in its own goroutine, until ctx ends. Then it stops the
+// tenures and returns nil after all leases were given back or lost. It stays up
+// while Cosmos DB is away. A panic of serve stops the other tenures and is
+// raised again here.
+func (m *Manager) Run(ctx context.Context, serve Serve) error {
+	m.mu.Lock()
+	again := m.ran
+	m.ran = true
+	m.mu.Unlock()
+	if again {
+		return errors.New("run lease manager: it has run before")
+	}
+	group, stop := context.WithCancelCause(ctx)
+	var running conc.WaitGroup
+	defer func() {
+		stop(context.Canceled) // for the case that this goroutine panics
+		running.Wait()
+	}()
+
+	watch := newWatch(m)
+	take := func(d Document) {
+		if !m.claim(d.ID) {
+			return
+		}
+		running.Go(func() {
+			clean := false
+			defer func() {
+				m.unclaim(d.ID)
+				if !clean {
+					stop(errSibling)
+				}
+			}()
+			m.hold(group, d, serve)
+			clean = true
+		})
+	}
+	for group.Err() == nil {
+		sleep(group, watch.round(group, take))
+	}
+	return nil
+}
+
+// Snapshot lists every lease as it was last seen, own ones as they are, by
+// token.
+func (m *Manager) Snapshot() []Info {
+	m.mu.Lock()
+	listed := slices.Clone(m.listed)
+	own := map[string]*Tenure{}
+	for id, t := range m.tenures {
+		if t != nil {
+			own[id] = t
+		}
+	}
+	m.mu.Unlock()
+
+	infos := make([]Info, 0, len(listed))
+	for _, d := range listed {
+		if own[d.ID] == nil {
+			infos = append(infos, Info{ID: d.ID, Token: d.Token, Version: d.Version, Range: d.Range,
+				Owner: d.Owner, Epoch: d.Epoch, Continuation: d.Continuation, Renewed: d.Timestamp})
+		}
+	}
+	for _, t := range own {
+		infos = append(infos, t.info(m.self.Instance))
+	}
+	slices.SortFunc(infos, func(a, b Info) int {
+		return cmp.Or(cmp.Compare(len(a.Token), len(b.Token)), cmp.Compare(a.Token, b.Token), cmp.Compare(a.ID, b.ID))
+	})
+	return infos
+}
+
+// hold acquires one lease and keeps it until serve has returned.
+func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
+	if ctx.Err() != nil {
+		return
+	}
+	log := m.log.With(zap.String(logkey.Lease, d.Token))
+	// From here on a shutdown must know the outcome of the write, else the
+	// lease would be held by nobody until it expires.
+	detached := context.WithoutCancel(ctx)
+	started := time.Now()
+	lease, err := m.acquire(detached, d)
+	if changed := errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound); err != nil {
+		if !changed {
+			m.metrics.writeFailures.Inc()
+		}
+		if !changed && m.failing(d.ID, true) {
+			log.Info("lease could not be taken, trying again", zap.Error(err))
+		}
+		return // the next listing shows what became of it
+	}
+	m.failing(d.ID, false)
+	until := started.Add(m.cfg.window())
+	if !time.Now().Before(until) {
+		return // the reply took so long that it proves nothing
+	}
+	log = log.With(zap.Int64(logkey.Epoch, lease.Epoch))
+	log.Info("lease taken", zap.String(logkey.Continuation, lease.Continuation))
+	m.metrics.acquisitions.Inc()
+	m.metrics.owned.Inc()
+
+	work, loseWork := context.WithCancelCause(detached)
+	stop, loseStop := context.WithCancelCause(ctx)
+	defer loseWork(context.Canceled)
+	defer loseStop(context.Canceled)
+	t := newTenure(lease, until, func(cause error) {
+		loseWork(cause)
+		loseStop(cause)
+		m.metrics.owned.Dec()
+		m.metrics.lost.Inc()
+		log.Info("lease lost, its work is cancelled")
+	})
+	m.hand(lease.ID, t)
+	w := &writer{m: m, t: t, log: log, stored: lease,
+		retry: newBackoff(250*time.Millisecond, min(2*time.Second, m.cfg.RenewInterval))}
+	m.serve(stop, work, w, started, serve)
+}
+
+// serve runs the user's func beside the writer, and settles the lease after it.
+func (m *Manager) serve(stop, work context.Context, w *writer, acquired time.Time, serve Serve) {
+	var (
+		served   = make(chan struct{})
+		err      error
+		returned bool
+		inner    conc.WaitGroup
+	)
+	defer w.t.lose() // after a panic: as if the process had died
+	inner.Go(func() {
+		defer close(served)
+		err = serve(stop, work, w.t)
+		returned = true
+	})
+	w.keep(work, acquired, served)
+	inner.Wait() // raises serve's panic
+	if !returned {
+		return // runtime.Goexit, as by a test that failed
+	}
+	if stop.Err() == nil {
+		m.rest(w, acquired, err)
+	}
+	// A shutdown has no say in this last write; losing the lease ends work.
+	if w.giveBack(work) {
+		m.metrics.owned.Dec()
+		w.log.Info("lease given back", zap.String(logkey.Continuation, w.stored.Continuation))
+	}
+}
+
+// rest keeps this process from taking a lease again at once when serve returned
+// without being asked to.
+func (m *Manager) rest(w *writer, acquired time.Time, err error) {
+	id := w.t.lease.ID
+	m.mu.Lock()
+	r, known := m.resting[id]
+	if !known || time.Since(acquired) > m.cfg.Expiry {
+		r.retry = newBackoff(time.Second, m.cfg.Expiry)
+	}
+	wait := r.retry.next(nil)
+	r.until = time.Now().Add(wait)
+	m.resting[id] = r
+	m.mu.Unlock()
+	if err != nil {
+		w.log.Error("range failed, its lease is given back", zap.Error(err), zap.Duration("rest", wait))
+	}
+}
+
+// failing notes whether taking a lease fails and says whether that is new.
+func (m *Manager) failing(id string, now bool) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed = m.refused[id] != now
+	if now {
+		m.refused[id] = true
+	} else {
+		delete(m.refused, id)
+	}
+	return changed
+}
+
+func (m *Manager) acquire(ctx context.Context, d Document) (Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.CallTimeout)
+	defer cancel()
+	d.Owner, d.StartID = m.self.Instance, m.self.StartID
+	d.Epoch++
+	d.Renewal = 0
+	d.Timestamp = m.now()
+	return m.store.Replace(ctx, d)
+}
+
+// claim marks a lease as being taken by this Manager.
+func (m *Manager) claim(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, held := m.tenures[id]; held {
+		return false
+	}
+	m.tenures[id] = nil
+	return true
+}
+
+func (m *Manager) hand(id string, t *Tenure) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tenures[id] = t
+}
+
+func (m *Manager) unclaim(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.tenures, id)
+}
+
+// window is how long after its start a successful write is trusted.
+func (c Config) window() time.Duration { return c.Expiry - c.Margin }
+
+// sleep waits for d, or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// spread gives d ± a tenth, so that replicas do not march in step.
+func spread(d time.Duration) time.Duration {
+	return d - d/10 + mathrand.N(d/5+1)
+}

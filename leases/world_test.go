@@ -1,0 +1,403 @@
+package leases
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/inproc"
+)
+
+const testPrefix = "opfeedacct.test_AAAAAA==_AAAAAAAAAAA="
+
+// world is one account with a lease container, as several processes see it.
+type world struct {
+	t      *testing.T
+	server http.Handler
+	host   string
+	// store is a client that nothing disturbs.
+	store   *Store
+	raw     *azcosmos.ContainerClient
+	ranges  []Range
+	mu      sync.Mutex
+	written []Document // every lease version that was stored, by whoever, in order
+}
+
+// inWorld runs f in a bubble with a clock of its own.
+func inWorld(t *testing.T, f func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t)) })
+}
+
+// hosts makes the host of every account another: azcosmos caches by host for
+// the whole process.
+var hosts atomic.Int64
+
+func newWorld(t *testing.T) *world {
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-").Replace(t.Name()))
+	server := cosmosemu.New(cosmosemu.Options{})
+	if err := server.Create("db", cosmosemu.Container{ID: "leases", PartitionKey: "/id"}); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, server: server, host: fmt.Sprintf("http://%s-%d.cosmos.test", name, hosts.Add(1))}
+	w.raw = w.client(inproc.New(w.server))
+	w.store = NewStore(w.raw, testPrefix)
+	w.ranges = []Range{
+		{Token: "0", Range: azcosmos.FeedRange{MinInclusive: "", MaxExclusive: "1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"}},
+		{Token: "1", Range: azcosmos.FeedRange{MinInclusive: "1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", MaxExclusive: "FF"}},
+	}
+	return w
+}
+
+func (w *world) client(transport interface {
+	Do(*http.Request) (*http.Response, error)
+}) *azcosmos.ContainerClient {
+	key, err := azcosmos.NewKeyCredential(cosmosemu.WellKnownKey)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	options := &azcosmos.ClientOptions{}
+	options.Transport = transport
+	options.Telemetry.ApplicationID = "test"
+	client, err := azcosmos.NewClientWithKey(w.host, key, options)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(client.Close)
+	container, err := client.NewContainer("db", "leases")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return container
+}
+
+// read gives a lease as it is stored.
+func (w *world) read(token string) Document {
+	w.t.Helper()
+	d, err := w.store.Read(context.WithoutCancel(w.t.Context()), w.store.ID(token))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// put stores a version of a lease as somebody else would.
+func (w *world) put(d Document) Document {
+	w.t.Helper()
+	done, err := w.store.Replace(w.t.Context(), d)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return done
+}
+
+func (w *world) history(token string) []Document {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.written), func(d Document) bool { return d.Token != token })
+}
+
+// fault is what a wire does with a request.
+type fault uint8
+
+const (
+	pass     fault = iota
+	refuse         // it never arrives
+	swallow        // it is applied, the reply is lost
+	hang           // it never arrives, and nothing comes back
+	throttle       // 429
+	down           // 503
+)
+
+// wire is the network between one process and the account.
+type wire struct {
+	w     *world
+	inner *inproc.Transport
+
+	mu      sync.Mutex
+	fault   func(r *http.Request, nthWrite int) fault // nil: pass
+	nth     int                                       // lease writes so far
+	writes  []time.Time
+	replies []int
+}
+
+func (x *wire) set(f func(r *http.Request, nthWrite int) fault) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.fault = f
+}
+
+// always meets every request but that for the account: azcosmos would keep an
+// error of that one for five minutes.
+func always(f fault) func(*http.Request, int) fault {
+	return func(r *http.Request, _ int) fault {
+		if r.URL.Path == "/" || r.URL.Path == "" {
+			return pass
+		}
+		return f
+	}
+}
+
+func isWrite(r *http.Request) bool {
+	return r.Method == http.MethodPut || r.Method == http.MethodDelete ||
+		r.Method == http.MethodPost && !strings.Contains(r.Header.Get("Content-Type"), "query")
+}
+
+func (x *wire) Do(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		body, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	write := isWrite(r)
+	x.mu.Lock()
+	if write {
+		x.nth++
+		x.writes = append(x.writes, time.Now())
+	}
+	what := pass
+	if x.fault != nil {
+		what = x.fault(r, x.nth)
+	}
+	x.mu.Unlock()
+	switch what {
+	case refuse:
+		return nil, syscall.ECONNRESET
+	case hang:
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	case throttle:
+		return answer(r, http.StatusTooManyRequests, "x-ms-retry-after-ms", "200"), nil
+	case down:
+		return answer(r, http.StatusServiceUnavailable, "", ""), nil
+	}
+	reply, err := x.inner.Do(r)
+	if err == nil && write {
+		x.mu.Lock()
+		x.replies = append(x.replies, reply.StatusCode)
+		x.mu.Unlock()
+		if reply.StatusCode < 300 && len(body) > 0 {
+			d, decodeErr := decode(body, reply.Header.Get("etag"))
+			if decodeErr != nil {
+				x.w.t.Errorf("a lease was written that does not decode: %s", body)
+			}
+			x.w.mu.Lock()
+			x.w.written = append(x.w.written, d)
+			x.w.mu.Unlock()
+		}
+	}
+	if what == swallow {
+		return nil, syscall.ECONNRESET
+	}
+	return reply, err
+}
+
+func answer(r *http.Request, status int, name, value string) *http.Response {
+	h := http.Header{}
+	if name != "" {
+		h.Set(name, value)
+	}
+	return &http.Response{StatusCode: status, Status: strconv.Itoa(status), Header: h, Body: http.NoBody, Request: r}
+}
+
+// process is one Manager with its network, log and metrics.
+type process struct {
+	w       *world
+	name    string
+	m       *Manager
+	wire    *wire
+	cancel  context.CancelFunc
+	done    chan error
+	log     *observer.ObservedLogs
+	metrics *prometheus.Registry
+	serve   Serve
+
+	mu      sync.Mutex
+	tenures []*tenureSeen
+}
+
+// tenureSeen is what one call of serve saw.
+type tenureSeen struct {
+	t           *Tenure
+	token       string
+	began       time.Time
+	workEnded   time.Time
+	cause       error
+	returned    time.Time
+	checkpoints []string // every position given
+	stored      string   // the last that CheckpointNow confirmed
+}
+
+func (w *world) process(name string, edit ...func(*Config, *Deps)) *process {
+	w.t.Helper()
+	p := &process{w: w, name: name, done: make(chan error, 1), metrics: prometheus.NewRegistry()}
+	p.wire = &wire{w: w, inner: inproc.New(w.server)}
+	core, log := observer.New(zapcore.DebugLevel)
+	p.log = log
+	cfg := DefaultConfig()
+	deps := Deps{
+		Store: NewStore(w.client(p.wire), testPrefix), Instance: name, Log: zap.New(core), Metrics: p.metrics,
+		Ranges: func(context.Context) ([]Range, error) { return w.ranges, nil },
+	}
+	for _, f := range edit {
+		f(&cfg, &deps)
+	}
+	var err error
+	if p.m, err = NewManager(cfg, deps); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// start runs the Manager. Each tenure calls work, which nil makes wait for stop.
+func (p *process) start(work func(stop, work context.Context, s *tenureSeen) error) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() {
+		p.done <- p.m.Run(ctx, func(stop, lost context.Context, t *Tenure) error {
+			s := &tenureSeen{t: t, token: t.Token(), began: time.Now()}
+			p.mu.Lock()
+			p.tenures = append(p.tenures, s)
+			p.mu.Unlock()
+			unhook := context.AfterFunc(lost, func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				s.workEnded, s.cause = time.Now(), context.Cause(lost)
+			})
+			defer unhook()
+			var err error
+			if work != nil {
+				err = work(stop, lost, s)
+			} else {
+				<-stop.Done()
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			s.returned = time.Now()
+			return err
+		})
+	}()
+	return p
+}
+
+// stop ends the Manager as a shutdown does.
+func (p *process) stop() {
+	p.w.t.Helper()
+	p.cancel()
+	if err := <-p.done; err != nil {
+		p.w.t.Errorf("%s: run: %v", p.name, err)
+	}
+}
+
+// seen gives copies of what the tenures of a token saw, all tokens for "".
+func (p *process) seen(token string) []tenureSeen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []tenureSeen
+	for _, s := range p.tenures {
+		if token == "" || s.token == token {
+			list = append(list, *s)
+		}
+	}
+	return list
+}
+
+func (p *process) holds(token string) *Tenure {
+	for _, s := range p.seen(token) {
+		if s.t.Trusted() == nil {
+			return s.t
+		}
+	}
+	return nil
+}
+
+func (p *process) metric(name string) float64 {
+	p.w.t.Helper()
+	families, err := p.metrics.Gather()
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	p.w.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func (p *process) logged(message string) int { return p.log.FilterMessage(message).Len() }
+
+// guard watches for d that no range is trusted by two processes at once.
+func (w *world) guard(d time.Duration, processes ...*process) {
+	w.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for _, r := range w.ranges {
+			var holders []string
+			for _, p := range processes {
+				if p.holds(r.Token) != nil {
+					holders = append(holders, p.name)
+				}
+			}
+			if len(holders) > 1 {
+				w.t.Fatalf("range %s is trusted by %v", r.Token, holders)
+			}
+		}
+	}
+}
+
+// create stores leases as they would be found.
+func (w *world) create(list ...Document) {
+	w.t.Helper()
+	for _, d := range list {
+		if _, err := w.store.Create(w.t.Context(), d); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) createRaw(body string) {
+	w.t.Helper()
+	var d struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.raw.CreateItem(w.t.Context(), azcosmos.NewPartitionKeyString(d.ID), []byte(body), nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func at(n int) string { return strconv.Quote(strconv.Itoa(n)) }
+
+func number(t *testing.T, continuation string) int {
+	t.Helper()
+	if continuation == "" {
+		return 0
+	}
+	s, err := strconv.Unquote(continuation)
+	n, err2 := strconv.Atoi(s)
+	if errors.Join(err, err2) != nil {
+		t.Fatalf("position %q", continuation)
+	}
+	return n
+}
