@@ -1,0 +1,179 @@
+package processor
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+	"opfeed/processor/dispatch"
+)
+
+// backstop lists what is pending, for as long as ctx lasts: every ListInterval,
+// and every FallbackInterval while some range's feed cannot be relied on.
+func (p *Processor) backstop(ctx context.Context) {
+	if p.handler.Pending == nil {
+		return
+	}
+	trouble := outage{log: p.log, what: "list of pending"}
+	last := time.Now()
+	for {
+		interval := p.listInterval(time.Now())
+		if wait := time.Until(last.Add(interval)); wait > 0 {
+			// Short sleeps, so that a feed that falls silent is noticed in time.
+			sleep(ctx, min(wait, p.cfg.FallbackInterval))
+			if ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		last = time.Now()
+		if held := p.held(); len(held) > 0 {
+			p.listAll(ctx, held, &trouble)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (p *Processor) listInterval(now time.Time) time.Duration {
+	for _, t := range p.held() {
+		if t.needsList(now) {
+			return jittered(p.cfg.FallbackInterval)
+		}
+	}
+	return jittered(p.cfg.ListInterval)
+}
+
+// needsList says whether the feed of this range cannot be relied on: it is
+// silent, has lied and delivered nothing since, or was never listed.
+func (t *tenure) needsList(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lastRead := t.lastRead
+	if lastRead.Before(t.began) {
+		lastRead = t.began
+	}
+	silent := !t.blocked && now.Sub(lastRead) > t.cfg.SilentAfter
+	return silent || !t.listed || t.found.After(t.lastChange)
+}
+
+// listAll runs one list and gives each change to the tenure that owns it.
+func (p *Processor) listAll(ctx context.Context, held []*tenure, trouble *outage) {
+	began := time.Now()
+	sessions := make([]string, 0, len(held))
+	shown := make(map[*tenure]map[dispatch.Key]bool, len(held))
+	for _, t := range held {
+		shown[t] = map[dispatch.Key]bool{}
+		if s := t.lastSession(); s != "" {
+			sessions = append(sessions, s)
+		}
+	}
+	req := PendingRequest{Session: strings.Join(sessions, ",")}
+	err := p.handler.Pending(ctx, req, func(c dispatch.Change) {
+		for _, t := range held {
+			if t.owns(c.Partition) {
+				shown[t][c.Key] = true
+				t.submitListed(ctx, c)
+				return
+			}
+		}
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		p.metrics.lists.WithLabelValues(resultError).Inc()
+		trouble.begin(err)
+		return
+	}
+	p.metrics.lists.WithLabelValues(resultOK).Inc()
+	trouble.over()
+	for _, t := range held {
+		t.setListed()
+		n := t.dispatcher.Missing(began, func(k dispatch.Key) bool { return shown[t][k] })
+		if n > 0 {
+			t.log.Debug("pending changes not listed, reading them", zap.Int("count", n))
+		}
+	}
+	p.mu.Lock()
+	p.lastList = time.Now()
+	p.mu.Unlock()
+}
+
+// listOnTakeover restores what an earlier owner left pending. If the list fails
+// the backstop repeats it soon; the feed does not wait for it.
+func (t *tenure) listOnTakeover(stop context.Context, session string) {
+	if t.handler.Pending == nil {
+		t.setListed()
+		return
+	}
+	var changes []dispatch.Change
+	req := PendingRequest{Session: session, Documents: true}
+	err := t.handler.Pending(stop, req, func(c dispatch.Change) {
+		if t.owns(c.Partition) {
+			changes = append(changes, c)
+		}
+	})
+	if err != nil {
+		if stop.Err() == nil {
+			t.metrics.lists.WithLabelValues(resultError).Inc()
+			t.log.Error("list on takeover failed, trying again soon", zap.NamedError(logkey.Reason, err))
+		}
+		return
+	}
+	t.metrics.lists.WithLabelValues(resultOK).Inc()
+	for _, c := range changes {
+		c.Source = dispatch.List
+		_ = t.blocking(func() error { return t.dispatcher.Submit(stop, c, nil) })
+	}
+	t.setListed()
+	t.log.Info("pending changes listed", zap.Int("count", len(changes)))
+}
+
+// submitListed hands over a listed change; the dispatcher ignores known ones.
+func (t *tenure) submitListed(ctx context.Context, c dispatch.Change) {
+	c.Source = dispatch.List
+	c.Late = t.late(c.Written)
+	// Only shutdown makes a submission fail, and then nothing matters any more.
+	_ = t.dispatcher.Submit(ctx, c, nil)
+}
+
+// late says whether the feed should have brought a version by now: it is older
+// than the feed can be late, and the reader was not held up by ourselves.
+func (t *tenure) late(written time.Time) bool {
+	const slack = 5 * time.Second
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if written.IsZero() || t.blocked || !t.listed {
+		return false
+	}
+	return time.Now().Add(t.skew).Sub(written) > 3*t.cfg.FeedInterval+slack
+}
+
+// recovered counts a change that the feed had missed and lists more often until
+// the feed delivers again.
+func (t *tenure) recovered(c dispatch.Change) {
+	t.metrics.recovered.Add(1)
+	t.mu.Lock()
+	t.found = time.Now()
+	t.mu.Unlock()
+	t.log.Warn("recovered a change that the feed had not brought",
+		zap.String(logkey.SubscriptionID, c.Partition), zap.String(logkey.DocumentID, c.ID),
+		zap.Time("written", c.Written))
+}
+
+func (t *tenure) lastSession() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.session
+}
+
+func (t *tenure) setListed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.listed = true
+}

@@ -1,0 +1,31 @@
+// Package dispatch runs the steps of changed documents: one goroutine per busy
+// partition, bounded work, and a heap of due times for what is still pending.
+//
+// It knows keys with their latest version, not events. Feed, list, retry and
+// due time all submit the same key, so that there is one path and duplicates
+// collapse:
+//
+//	          Submit                    slot free
+//	unknown ──────────► waiting ───────────────────► looking (≤ Beside per partition,
+//	   ▲                  ▲  ▲                          │      ≤ Gate over all)
+//	   │ Done             │  │ newer version            ▼
+//	   ├──────────────────┼──┴───────────────────── applying (one per partition)
+//	   │                  │ due                         │
+//	   │                  └────────── pending ◄─────────┤ Again, or an error
+//	   │ newer version                                  │
+//	   └──────────────────────────── settled ◄──────────┘ LeftAlone, Quarantine
+//
+// Rules:
+//
+//   - One key is never handled twice at once. A newer version replaces one that
+//     waits; one that comes while a step runs waits for its end, and is dropped
+//     if it turns out to be the version which that step wrote (its echo).
+//   - A submission is handled when its first step returned, with an error or
+//     not; when it was superseded by a newer version that waits; or when it
+//     needed no step. A quarantined one is handled once its record is stored.
+//   - What waits for its first look is bounded by Config.Waiting: Submit blocks.
+//     What is pending is a heap of due times, bounded in memory: beyond
+//     Config.Memory documents are dropped and read again.
+//   - Losing the context of Run cancels the work: nothing more is reported as
+//     handled.
+package dispatch

@@ -1,0 +1,139 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+)
+
+// Stats counts the keys of a dispatcher at one moment.
+type Stats struct {
+	Waiting     int            // for a step
+	Running     int            // a step is under way
+	Pending     int            // in the heap of due times
+	LeftAlone   int            // settled without a record
+	Quarantined int            // settled with a record
+	Labels      map[string]int // pending, waiting and running keys by Outcome.Label
+	Memory      int64          // bytes of documents kept for pending keys
+}
+
+// Stats returns the counts of this moment.
+func (d *Dispatcher) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Stats{Labels: map[string]int{}, Memory: d.memory}
+	for _, e := range d.entries {
+		switch {
+		case e.state == waiting:
+			s.Waiting++
+		case e.state == running:
+			s.Running++
+		case e.state == pending:
+			s.Pending++
+		case e.quarantined:
+			s.Quarantined++
+		default:
+			s.LeftAlone++
+		}
+		if e.state != settled {
+			s.Labels[e.label]++
+		}
+	}
+	return s
+}
+
+// Settle makes a key known as quarantined at one version, before any change of
+// it is submitted: what an earlier tenure stored.
+func (d *Dispatcher) Settle(k Key, etag, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.entries[k] != nil {
+		return
+	}
+	e := &entry{state: settled, index: -1, reason: reason, quarantined: true}
+	e.change = Change{Key: k, ETag: etag}
+	d.entries[k] = e
+}
+
+// Missing is told that a complete list, begun at since, did not show the keys
+// for which shown is false. Pending ones that were last sighted before are read
+// anew at once; those left alone are forgotten. It returns how many are read.
+func (d *Dispatcher) Missing(since time.Time, shown func(Key) bool) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var missing []*entry
+	for _, e := range d.entries {
+		if e.sighted.Before(since) && !e.quarantined && !shown(e.change.Key) {
+			missing = append(missing, e)
+		}
+	}
+	n := 0
+	for _, e := range missing {
+		switch e.state {
+		case pending:
+			d.readAnew(e)
+			n++
+		case settled:
+			delete(d.entries, e.change.Key)
+		case waiting, running:
+		}
+	}
+	return n
+}
+
+// Recheck has a pending key read anew at once, if it is known.
+func (d *Dispatcher) Recheck(k Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.entries[k]
+	if e == nil {
+		return
+	}
+	switch e.state {
+	case pending:
+		d.readAnew(e)
+	case waiting:
+		e.change.Document = nil
+	case running:
+		e.recheck = true
+	case settled:
+		delete(d.entries, k)
+	}
+}
+
+func (d *Dispatcher) readAnew(e *entry) {
+	d.unschedule(e)
+	e.change.Document = nil
+	e.change.Source = List
+	d.enqueue(e)
+}
+
+// Drain refuses new versions, starts nothing that is not waiting already, and
+// returns when all steps have ended or ctx has.
+func (d *Dispatcher) Drain(ctx context.Context) error {
+	d.stop()
+	select {
+	case <-d.idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *Dispatcher) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	d.settleIdle()
+}
+
+// settleIdle tells Drain when nothing waits or runs any more.
+func (d *Dispatcher) settleIdle() {
+	if !d.stopped || d.active > 0 {
+		return
+	}
+	select {
+	case <-d.idle:
+	default:
+		close(d.idle)
+	}
+}

@@ -1,0 +1,281 @@
+package processor_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"opfeed/internal/inproc"
+	"opfeed/processor"
+)
+
+func TestChangesAreHandledWithinTheFeedInterval(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(doc{ID: "old", Value: "0"}) // before the first start: now is the start
+		r := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		w.put(doc{ID: "a", Value: "1"})
+		w.put(doc{ID: "b", Value: "1"})
+		w.put(doc{ID: "c", Value: "1", Op: "skip"})
+		time.Sleep(250 * time.Millisecond)
+		w.wantHandled(map[string][]string{"a": {"1"}, "b": {"1"}})
+		w.put(doc{ID: "a", Value: "2"})
+		time.Sleep(250 * time.Millisecond)
+		w.wantHandled(map[string][]string{"a": {"1", "2"}, "b": {"1"}})
+		if err := r.Ready(); err != nil {
+			t.Errorf("ready: %v", err)
+		}
+		if s := r.Snapshot(); len(s.Ranges) != 1 || !s.Ranges[0].Mine || s.Recovered != 0 {
+			t.Errorf("snapshot: %+v", s)
+		}
+	})
+}
+
+func TestStartFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(doc{ID: "old", Value: "0"})
+		w.start(inproc.New(w.emu), func(c *processor.Config) {
+			if err := c.Start.UnmarshalText([]byte("beginning")); err != nil {
+				t.Fatal(err)
+			}
+		})
+		time.Sleep(time.Second)
+		w.wantHandled(map[string][]string{"old": {"0"}})
+	})
+}
+
+func TestRestartResumesWhereItStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		w.put(doc{ID: "a", Value: "1"})
+		time.Sleep(time.Second)
+		first.stop()
+		w.put(doc{ID: "b", Value: "1"})
+		before := w.stepsSoFar()
+		w.start(inproc.New(w.emu))
+		time.Sleep(time.Second) // at once: the lease was given back
+		w.wantHandled(map[string][]string{"a": {"1"}, "b": {"1"}})
+		if n := w.stepsSoFar() - before; n != 1 {
+			t.Errorf("%d steps after the restart, want 1", n)
+		}
+	})
+}
+
+func TestPendingIsRestoredOnTakeover(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(doc{ID: "p", Value: "1", Op: "pending"}) // nobody's feed will bring it
+		r := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		w.wantHandled(map[string][]string{"p": {"1"}})
+		time.Sleep(30 * time.Second)
+		if n := w.stepsSoFar(); n != 4 {
+			t.Errorf("%d steps in 31s, want 4: one at once and one every 10s", n)
+		}
+		if s := r.Snapshot(); s.Recovered != 0 || s.Pending != 1 || s.PendingByState["pending"] != 1 {
+			t.Errorf("snapshot: %+v", s)
+		}
+	})
+}
+
+func TestSilentFeedIsReplacedByTheList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var silent atomic.Bool
+		r := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if silent.Load() && isFeed(req) {
+				return errors.New("no answer")
+			}
+			return nil
+		}})
+		time.Sleep(time.Minute)
+		silent.Store(true)
+		time.Sleep(time.Minute)
+		if r.Ready() == nil {
+			t.Error("ready although the feed is silent")
+		}
+		w.put(doc{ID: "p", Value: "1", Op: "pending"})
+		time.Sleep(21 * time.Second) // one list may still find it too young
+		w.wantHandled(map[string][]string{"p": {"1"}})
+		if s := r.Snapshot(); s.Recovered != 1 && s.Recovered != 0 {
+			t.Errorf("recovered %d", s.Recovered)
+		}
+		silent.Store(false)
+		time.Sleep(10 * time.Second)
+		if err := r.Ready(); err != nil {
+			t.Errorf("ready: %v", err)
+		}
+	})
+}
+
+func TestLyingFeedIsFoundOutByTheList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var lying atomic.Bool
+		transport := &faulty{next: inproc.New(w.emu)}
+		transport.before = func(req *http.Request) error {
+			if lying.Load() && isFeed(req) {
+				// Asked from now on, the feed has never anything to say.
+				req.Header.Set("If-None-Match", "*")
+			}
+			return nil
+		}
+		r := w.start(transport)
+		time.Sleep(time.Minute)
+		if n := r.Snapshot().Recovered; n != 0 {
+			t.Errorf("recovered %d in health", n)
+		}
+		lying.Store(true)
+		w.put(doc{ID: "p", Value: "1", Op: "pending"})
+		time.Sleep(70 * time.Second)
+		w.wantHandled(map[string][]string{"p": {"1"}})
+		if n := r.Snapshot().Recovered; n != 1 {
+			t.Errorf("recovered %d, want 1", n)
+		}
+		// After a find the list runs every 10 s.
+		w.put(doc{ID: "q", Value: "1", Op: "pending"})
+		time.Sleep(21 * time.Second)
+		w.wantHandled(map[string][]string{"p": {"1"}, "q": {"1"}})
+	})
+}
+
+func TestPoisonDelaysNothingAndIsRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		w.put(doc{ID: "bad", Value: "1", Op: "poison"})
+		w.put(doc{ID: "a", Value: "1"})
+		time.Sleep(250 * time.Millisecond)
+		w.wantHandled(map[string][]string{"a": {"1"}})
+		time.Sleep(5 * time.Second)
+		if q := first.Snapshot().Quarantined; len(q) != 1 || q[0].ID != "bad" || q[0].Reason != "handler panicked: poison" {
+			t.Errorf("quarantined: %+v", q)
+		}
+		first.stop()
+		second := w.start(inproc.New(w.emu))
+		time.Sleep(5 * time.Second)
+		if q := second.Snapshot().Quarantined; len(q) != 1 || q[0].ID != "bad" {
+			t.Errorf("quarantined after the restart: %+v", q)
+		}
+		w.put(doc{ID: "bad", Value: "2"}) // mended
+		time.Sleep(time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}, "bad": {"2"}})
+		if q := second.Snapshot().Quarantined; len(q) != 0 {
+			t.Errorf("quarantined after the repair: %+v", q)
+		}
+		second.stop()
+		third := w.start(inproc.New(w.emu))
+		time.Sleep(5 * time.Second)
+		if q := third.Snapshot().Quarantined; len(q) != 0 {
+			t.Errorf("quarantined after repair and restart: %+v", q)
+		}
+	})
+}
+
+func TestOutageOfCosmosIsSurvived(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var away atomic.Bool
+		r := w.start(&faulty{next: inproc.New(w.emu), before: func(*http.Request) error {
+			if away.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}})
+		time.Sleep(time.Minute)
+		w.put(doc{ID: "a", Value: "1"})
+		time.Sleep(time.Second)
+		away.Store(true)
+		time.Sleep(time.Minute) // longer than the lease's expiry
+		if err := r.Ready(); err == nil && len(r.Snapshot().Ranges) > 0 && r.Snapshot().Ranges[0].Mine {
+			t.Error("ready without Cosmos DB")
+		}
+		away.Store(false)
+		w.put(doc{ID: "b", Value: "1"})
+		time.Sleep(30 * time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}, "b": {"1"}})
+		if err := r.Ready(); err != nil {
+			t.Errorf("ready: %v", err)
+		}
+	})
+}
+
+// TestKilledAtEveryRequest kills a processor at each of its requests in turn,
+// before or after the request was applied, and starts another one: every
+// document is handled, whatever the first one was doing.
+func TestKilledAtEveryRequest(t *testing.T) {
+	t.Parallel()
+	for _, applied := range []bool{false, true} {
+		t.Run(fmt.Sprintf("applied=%v", applied), func(t *testing.T) {
+			t.Parallel()
+			const enough = 40
+			for n := int64(1); n <= enough; n++ {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { killedAt(t, n, applied) })
+				})
+			}
+		})
+	}
+}
+
+func killedAt(t *testing.T, n int64, applied bool) {
+	w := newWorld(t)
+	var requests atomic.Int64
+	die := func(*http.Request) error {
+		if requests.Load() > n {
+			return errDead
+		}
+		return nil
+	}
+	victim := &faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+		if requests.Add(1) == n && applied {
+			return nil
+		}
+		if requests.Load() >= n {
+			return errDead
+		}
+		return nil
+	}}
+	victim.after = func(req *http.Request) error {
+		if requests.Load() >= n {
+			return errDead
+		}
+		return die(req)
+	}
+	// A document that exists before the first start counts from the beginning.
+	fromBeginning := func(c *processor.Config) {
+		if err := c.Start.UnmarshalText([]byte("beginning")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := w.start(victim, fromBeginning)
+	want := map[string][]string{}
+	for i := range 10 {
+		id := fmt.Sprint("o", i)
+		w.put(doc{ID: id, Partition: fmt.Sprint("s", i%3), Value: "1"})
+		want[id] = []string{"1"}
+		time.Sleep(300 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	first.stop()
+	w.start(inproc.New(w.emu), fromBeginning)
+	time.Sleep(15 * time.Second) // a lease that was not given back expires after 10
+	w.wantHandled(want)
+}

@@ -1,0 +1,119 @@
+package processor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"opfeed/leases"
+	"opfeed/processor/dispatch"
+	"opfeed/processor/status"
+)
+
+// Snapshot tells the state of this replica. Safe for concurrent use.
+func (p *Processor) Snapshot() status.Snapshot {
+	p.mu.Lock()
+	s := status.Snapshot{
+		Instance: p.instance,
+		Started:  p.started,
+		LastList: p.lastList,
+	}
+	p.mu.Unlock()
+	s.Now = time.Now()
+	s.PendingByState = map[string]int{}
+	s.Quarantined = p.quarantine.list()
+	s.Recovered = p.metrics.recovered.Load()
+	own := map[string]*tenure{}
+	for _, t := range p.held() {
+		own[t.lease.Token()] = t
+	}
+	for _, info := range p.manager.Snapshot() {
+		r := rangeOf(info)
+		if t := own[info.Token]; t != nil && info.Mine {
+			stats := t.describe(&r)
+			s.Waiting += stats.Waiting
+			s.Running += stats.Running
+			s.Pending += stats.Pending
+			s.LeftAlone += stats.LeftAlone
+			for label, n := range stats.Labels {
+				s.PendingByState[label] += n
+			}
+		}
+		s.Ranges = append(s.Ranges, r)
+	}
+	return s
+}
+
+func rangeOf(info leases.Info) status.Range {
+	return status.Range{
+		Token:        info.Token,
+		Min:          info.Range.MinInclusive,
+		Max:          info.Range.MaxExclusive,
+		Owner:        info.Owner,
+		Mine:         info.Mine,
+		Epoch:        info.Epoch,
+		Continuation: info.Continuation,
+	}
+}
+
+// describe fills in what only the tenure knows.
+func (t *tenure) describe(r *status.Range) dispatch.Stats {
+	stats := t.dispatcher.Stats()
+	r.Waiting, r.Running, r.Pending = stats.Waiting, stats.Running, stats.Pending
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.LastRead, r.LastChange = t.lastRead, t.lastChange
+	r.Listed, r.Blocked = t.listed, t.blocked
+	return stats
+}
+
+// Ready says why this replica does not do its work, or nil: the leases are
+// known, and each held range is read and was listed. A replica that holds
+// nothing because others hold everything is ready.
+func (p *Processor) Ready() error {
+	infos := p.manager.Snapshot()
+	if len(infos) == 0 {
+		return errors.New("leases not listed yet")
+	}
+	var errs []error
+	for _, t := range p.held() {
+		if err := t.ready(time.Now()); err != nil {
+			errs = append(errs, fmt.Errorf("range %s: %w", t.lease.Token(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *tenure) ready(now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.lastRead.IsZero():
+		return errors.New("change feed not read yet")
+	case !t.listed:
+		return errors.New("pending changes not listed yet")
+	case !t.blocked && now.Sub(t.lastRead) > t.cfg.SilentAfter:
+		return fmt.Errorf("change feed not read for %s", now.Sub(t.lastRead).Round(time.Second))
+	default:
+		return nil
+	}
+}
+
+// gather sums up the gauges.
+func (p *Processor) gather() gauges {
+	var g gauges
+	for _, t := range p.held() {
+		stats := t.dispatcher.Stats()
+		g.waiting += stats.Waiting
+		g.running += stats.Running
+		g.pending += stats.Pending
+		g.leftAlone += stats.LeftAlone
+		g.quarantined += stats.Quarantined
+		t.mu.Lock()
+		if !t.lastRead.IsZero() {
+			g.oldestRead = max(g.oldestRead, time.Since(t.lastRead).Seconds())
+		}
+		t.mu.Unlock()
+	}
+	return g
+}

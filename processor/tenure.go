@@ -1,0 +1,328 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sourcegraph/conc"
+	"go.uber.org/zap"
+
+	"opfeed/internal/epk"
+	"opfeed/internal/logkey"
+	"opfeed/leases"
+	"opfeed/processor/dispatch"
+	"opfeed/processor/feed"
+)
+
+// errDrained is the cause with which a tenure's work context ends in the end.
+var errDrained = errors.New("tenure ended")
+
+// tenure is one range for as long as its lease is held.
+type tenure struct {
+	*Processor
+	lease      *leases.Tenure
+	dispatcher *dispatch.Dispatcher
+	watermark  watermark
+	log        *zap.Logger
+	outage     outage
+
+	mu         sync.Mutex
+	session    string        // token of the last read of the feed
+	skew       time.Duration // the server's clock less ours
+	began      time.Time
+	lastRead   time.Time
+	lastChange time.Time
+	found      time.Time // when a list last found what the feed had missed
+	listed     bool
+	blocked    bool
+}
+
+// serve is one tenure, from taking the range over to giving it back.
+func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) error {
+	t := &tenure{
+		Processor: p,
+		lease:     lease,
+		began:     time.Now(),
+		log: p.log.With(zap.String(logkey.Lease, lease.Token()),
+			zap.Int64(logkey.Epoch, lease.Epoch())),
+	}
+	t.outage = outage{log: t.log, what: "change feed"}
+	t.watermark.store = lease.Checkpoint
+	t.dispatcher = dispatch.New(dispatch.Config{
+		Handle:     t.handle,
+		Quarantine: t.putAside,
+		Observe:    t.observe,
+		Gate:       p.gate,
+		Beside:     p.cfg.LooksBeside,
+		Waiting:    p.cfg.Waiting,
+		Memory:     p.cfg.Memory,
+		RetryMax:   p.cfg.RetryMax,
+	})
+	work, cancel := context.WithCancelCause(work)
+	defer cancel(errDrained)
+	var group conc.WaitGroup
+	defer group.Wait()
+	group.Go(func() { _ = t.dispatcher.Run(work) })
+
+	t.restoreQuarantine(stop)
+	p.enter(t)
+	defer p.leave(t)
+	err := t.read(stop)
+
+	drain, done := context.WithTimeoutCause(work, p.cfg.DrainTimeout, errors.New("drain timeout"))
+	defer done()
+	if cause := t.dispatcher.Drain(drain); cause != nil {
+		t.log.Warn("work cancelled before it was done", zap.NamedError(logkey.Reason, cause))
+	}
+	cancel(errDrained)
+	return err
+}
+
+func (p *Processor) enter(t *tenure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tenures[t.lease.Token()] = t
+}
+
+func (p *Processor) leave(t *tenure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tenures[t.lease.Token()] == t {
+		delete(p.tenures, t.lease.Token())
+	}
+}
+
+// read is the tenure's reader: read, list, watch. It returns nil when stop ends
+// and an error when this range cannot be read any more.
+func (t *tenure) read(stop context.Context) error {
+	page, err := t.takeOver(stop)
+	for err == nil {
+		if err = t.deliver(stop, page); err != nil {
+			break
+		}
+		if len(page.Items) == 0 {
+			sleep(stop, jittered(t.cfg.FeedInterval))
+		}
+		position := page.Continuation
+		page, err = t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
+			return t.reader.Read(ctx, t.lease.Range(), position)
+		})
+	}
+	if stop.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// takeOver reads the page after the stored position, then lists and dispatches
+// what is pending, and returns the page.
+func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
+	stored := t.lease.Lease().Continuation
+	page, err := t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
+		switch start := t.cfg.Start; {
+		case stored != "":
+			return t.reader.Read(ctx, t.lease.Range(), stored)
+		case start.beginning:
+			return t.reader.Read(ctx, t.lease.Range(), "")
+		case !start.at.IsZero():
+			return t.reader.ReadFrom(ctx, t.lease.Range(), start.at)
+		default:
+			return t.reader.Read(ctx, t.lease.Range(), feed.Now)
+		}
+	})
+	if err != nil {
+		return page, err
+	}
+	if stored == "" && t.cfg.Start == (Start{}) {
+		// Whoever takes over before the first checkpoint must not start from a
+		// later now.
+		if err := t.lease.CheckpointNow(stop, page.Continuation); err != nil {
+			return page, fmt.Errorf("store first position: %w", err)
+		}
+	}
+	t.log.Info("reading change feed", zap.String(logkey.Continuation, page.Continuation),
+		zap.Bool("resumed", stored != ""))
+	t.listOnTakeover(stop, page.Session)
+	return page, nil
+}
+
+// readPage reads one page, trying again until it succeeds or stop ends. Only a
+// split is final.
+func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed.Page, error)) (feed.Page, error) {
+	for attempt := 0; ; attempt++ {
+		if err := stop.Err(); err != nil {
+			return feed.Page{}, err
+		}
+		page, err := read(stop)
+		var split *feed.SplitError
+		switch {
+		case err == nil:
+			t.outage.over()
+			t.noteRead(page)
+			return page, nil
+		case errors.As(err, &split):
+			return feed.Page{}, err
+		case stop.Err() != nil:
+			return feed.Page{}, stop.Err()
+		}
+		t.metrics.reads.WithLabelValues(resultError).Inc()
+		t.outage.begin(err)
+		sleep(stop, backoff(attempt))
+	}
+}
+
+func (t *tenure) noteRead(page feed.Page) {
+	result := resultEmpty
+	if len(page.Items) > 0 {
+		result = resultItems
+	}
+	t.metrics.reads.WithLabelValues(result).Inc()
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.session, t.lastRead = page.Session, now
+	if len(page.Items) > 0 {
+		t.lastChange = now
+	}
+	if !page.ServerTime.IsZero() {
+		t.skew = page.ServerTime.Sub(now)
+	}
+}
+
+// deliver routes the items of a page and opens it in the watermark.
+func (t *tenure) deliver(stop context.Context, page feed.Page) error {
+	open := t.watermark.begin(page.Continuation, len(page.Items))
+	handled := func() { t.watermark.handled(open) }
+	for _, item := range page.Items {
+		route := t.route(item.Document)
+		t.metrics.items.WithLabelValues(actionNames[route.Action]).Inc()
+		if err := t.submitItem(stop, page, item, route, handled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item, route Route, handled func()) error {
+	change := dispatch.Change{
+		Key:      route.Key,
+		ETag:     item.ETag,
+		Document: item.Document,
+		Session:  page.Session,
+		Written:  item.Written,
+		LSN:      item.LSN,
+		Source:   dispatch.Feed,
+	}
+	switch route.Action {
+	case Skip:
+		handled()
+		return nil
+	case Drop:
+		t.dispatcher.Recheck(route.Key)
+		handled()
+		return nil
+	case Take:
+		return t.blocking(func() error { return t.dispatcher.Submit(stop, change, handled) })
+	case Poison:
+		if change.ID == "" {
+			change.ID = item.ID
+		}
+		if change.ID == "" {
+			change.ID = fmt.Sprintf("lsn-%d", item.LSN)
+		}
+		change.Document = nil
+		return t.blocking(func() error { return t.dispatcher.SubmitPoison(stop, change, route.Reason, handled) })
+	default:
+		return fmt.Errorf("route item: unknown action %d", route.Action)
+	}
+}
+
+// blocking runs a submission and tells of it if it had to wait.
+func (t *tenure) blocking(submit func() error) error {
+	const worthTelling = time.Second
+	start := time.Now()
+	t.setBlocked(true)
+	err := submit()
+	t.setBlocked(false)
+	blocked := time.Since(start)
+	t.metrics.blocked.Add(blocked.Seconds())
+	if blocked >= worthTelling {
+		t.log.Warn("reader blocked for", zap.Duration("duration", blocked))
+	}
+	return err
+}
+
+func (t *tenure) setBlocked(b bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.blocked = b
+}
+
+// owns says whether a partition lies in this tenure's range.
+func (t *tenure) owns(partition string) bool {
+	r := t.lease.Range()
+	return epk.Contains(r.MinInclusive, r.MaxExclusive, epk.Of(partition))
+}
+
+// handle adds the lease's trust to Handle: no write of a step is started once
+// the lease may be somebody else's.
+func (t *tenure) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
+	apply, err := t.handler.Handle(WithTrust(ctx, t.lease.Trusted), c)
+	if err != nil || apply == nil {
+		return apply, err
+	}
+	return func(ctx context.Context) (dispatch.Outcome, error) {
+		if err := t.lease.Trusted(); err != nil {
+			return dispatch.Outcome{}, err
+		}
+		return apply(WithTrust(ctx, t.lease.Trusted))
+	}, nil
+}
+
+// observe counts a finished step and takes a document that is well again out of
+// quarantine.
+func (t *tenure) observe(ctx context.Context, c dispatch.Change, o dispatch.Outcome, err error) {
+	result := o.Verdict.String()
+	if err != nil {
+		result = resultError
+	}
+	t.metrics.steps.WithLabelValues(c.Source.String(), result).Inc()
+	if err != nil {
+		t.log.Debug("step failed", zap.String(logkey.SubscriptionID, c.Partition),
+			zap.String(logkey.DocumentID, c.ID), zap.Error(err))
+		return
+	}
+	if o.Stack != "" {
+		t.log.Error("handler panicked", zap.String(logkey.SubscriptionID, c.Partition),
+			zap.String(logkey.DocumentID, c.ID), zap.String(logkey.Reason, o.Reason), zap.String("stack", o.Stack))
+	}
+	// What turned out to be settled already was not missed.
+	if c.Late && (o.Verdict != dispatch.Done || o.Wrote) {
+		t.recovered(c)
+	}
+	if o.Verdict != dispatch.Quarantine {
+		t.quarantine.forget(ctx, c.Key)
+	}
+}
+
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
+
+// backoff is the pause after the n-th failure in a row: 250 ms doubling to 5 s,
+// less up to a half.
+func backoff(n int) time.Duration {
+	d := min(250*time.Millisecond<<min(n, 10), 5*time.Second)
+	return d - rand.N(d/2)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
