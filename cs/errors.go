@@ -1,0 +1,38 @@
+package cs
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNotFound means that Cluster Service itself said, in its own JSON, that the
+// object does not exist. A proxy's 404, an empty 404 and "unable to find shard"
+// are not that.
+var ErrNotFound = errors.New("not found in cluster service")
+
+// UnavailableError means that no answer of Cluster Service was had: nothing is
+// known about the object, and the call may be repeated. Refused credentials are
+// among the causes, because then CS answers nobody, and so are a caller who gave
+// up (errors.Is finds the context's error) and a closed client.
+type UnavailableError struct {
+	// RetryAfter is how long CS asked not to be asked again, at most 5 minutes;
+	// 0: it did not say.
+	RetryAfter time.Duration
+
+	err error
+}
+
+// Error says what went wrong.
+func (e *UnavailableError) Error() string {
+	if e.RetryAfter > 0 {
+		return fmt.Sprintf("no answer of cluster service, retry after %v: %v", e.RetryAfter, e.err)
+	}
+	return fmt.Sprintf("no answer of cluster service: %v", e.err)
+}
+
+// Unwrap returns the cause.
+func (e *UnavailableError) Unwrap() error { return e.err }
+
+// ErrClosed is the cause when a call comes after Close.
+var ErrClosed = errors.New("client is closed")
