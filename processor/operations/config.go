@@ -1,0 +1,60 @@
+package operations
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config holds the times that steps keep to.
+type Config struct {
+	PollInterval time.Duration `env:"POLL_INTERVAL" help:"time between two looks at an operation that has not ended"`
+	SettleTime   time.Duration `env:"SETTLE_TIME" help:"time from the first look at an update after which an unchanged ready or error is believed to be its outcome"`
+	UnseenGrace  time.Duration `env:"UNSEEN_GRACE" help:"age of an operation from which a 404 on an object that was never seen is believed"`
+	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or an unchanged answer to an update, must be seen on"`
+	LockTTL      time.Duration `env:"LOCK_TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
+	LockMargin   time.Duration `env:"LOCK_MARGIN" help:"how long before its end a lock is not trusted any more"`
+	LockWait     time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`
+	LockRetry    time.Duration `env:"LOCK_RETRY" help:"mean time between two tries for a busy lock"`
+	Timeout      time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		PollInterval: 10 * time.Second,
+		SettleTime:   30 * time.Second,
+		UnseenGrace:  120 * time.Second,
+		ConfirmDelay: time.Second,
+		LockTTL:      10 * time.Second,
+		LockMargin:   2 * time.Second,
+		LockWait:     3 * time.Second,
+		LockRetry:    200 * time.Millisecond,
+		Timeout:      10 * time.Second,
+	}
+}
+
+// Validate reports every problem at once, one line each, by variable.
+func (c Config) Validate() error {
+	var problems []error
+	positive := func(name string, d time.Duration) {
+		if d <= 0 {
+			problems = append(problems, fmt.Errorf("%s: must be positive", name))
+		}
+	}
+	positive("POLL_INTERVAL", c.PollInterval)
+	positive("SETTLE_TIME", c.SettleTime)
+	positive("UNSEEN_GRACE", c.UnseenGrace)
+	positive("CONFIRM_DELAY", c.ConfirmDelay)
+	positive("LOCK_MARGIN", c.LockMargin)
+	positive("LOCK_WAIT", c.LockWait)
+	positive("LOCK_RETRY", c.LockRetry)
+	positive("TIMEOUT", c.Timeout)
+	if c.LockTTL < time.Second || c.LockTTL%time.Second != 0 {
+		problems = append(problems, errors.New("LOCK_TTL: must be whole seconds, at least one"))
+	}
+	if c.LockMargin >= c.LockTTL {
+		problems = append(problems, errors.New("LOCK_MARGIN: must be less than LOCK_TTL"))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,315 @@
+package operations
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestConflicts(t *testing.T) {
+	for name, c := range map[string]struct {
+		id    string // who is changed before each of the first batches
+		times int
+		want  Verdict
+	}{
+		"operation once":       {"op-1", 1, Done},
+		"resource once":        {"r1", 1, Done},
+		"operation four times": {"op-1", 4, Done},
+		"resource four times":  {"r1", 4, Done},
+		"operation for ever":   {"op-1", 100, Again},
+		"resource for ever":    {"r1", 100, Again},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Create))
+				r.put(clusterDoc("r1", "op-1"))
+				r.plant(clusterID, "ready")
+				n := 0
+				r.cosmos.before = func(req *http.Request) error {
+					if isBatch(req) {
+						if n++; n <= c.times {
+							r.change(c.id, "/properties/touched", n)
+						}
+					}
+					return nil
+				}
+				step, err := r.step(Sighting{ID: "op-1"})
+				if err != nil || step.Verdict != c.want {
+					t.Fatalf("have %+v, %v", step, err)
+				}
+				if want := min(c.times, maxRounds); r.metric("opfeed_write_conflicts_total") != float64(want) {
+					t.Errorf("%v conflicts, want %d", r.metric("opfeed_write_conflicts_total"), want)
+				}
+				if calls := r.service.requests(all); calls != 1 {
+					t.Errorf("%d calls to cluster service", calls)
+				}
+				if c.want == Again {
+					if step.After != time.Second || step.Document != nil || r.field("op-1", "/properties/status") != Accepted {
+						t.Errorf("have %+v", step)
+					}
+					return
+				}
+				if r.field("op-1", "/properties/status") != Succeeded || r.field("r1", "/properties/provisioningState") != Succeeded {
+					t.Error("not written")
+				}
+				if r.field(c.id, "/properties/touched") == "" {
+					t.Error("the other's write is lost")
+				}
+			})
+		})
+	}
+}
+
+// TestRereadCarriesTheSession holds that after a conflict everything is read
+// with the session token of the answer that told of it.
+func TestRereadCarriesTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.put(clusterDoc("r1", "op-1"))
+		r.plant(clusterID, "ready")
+		var told string
+		var after []string
+		first := 0
+		r.cosmos.before = func(req *http.Request) error {
+			if isBatch(req) && told == "" {
+				r.change("r1", "/properties/touched", 1)
+			}
+			if isLock(req) || strings.Trim(req.URL.Path, "/") == "" || req.Method == http.MethodPost && strings.Contains(req.URL.Path, "Locks") {
+				return nil
+			}
+			if req.Header.Get(headerSession) == "" {
+				first++ // the first read of all: nothing is known before
+			}
+			if told != "" {
+				after = append(after, req.Header.Get(headerSession))
+			}
+			return nil
+		}
+		r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+			if isBatch(req) && told == "" {
+				told = resp.Header.Get(headerSession)
+			}
+			return resp, nil
+		}
+		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Verdict != Done {
+			t.Fatalf("have %+v, %v", step, err)
+		}
+		if first != 1 {
+			t.Errorf("%d requests without a session", first)
+		}
+		if told == "" || len(after) != 3 || slices.Contains(after, "") || after[0] != told {
+			t.Errorf("told %q, then sent %q", told, after)
+		}
+	})
+}
+
+func TestEndedByAnother(t *testing.T) {
+	for name, interfere := range map[string]func(r *rig){
+		"canceled":     func(r *rig) { r.change("op-1", "/properties/status", Canceled) },
+		"deleted":      func(r *rig) { r.remove("op-1") },
+		"soft deleted": func(r *rig) { r.change("op-1", "/deletionTimestamp", "2026-01-01T00:00:00Z") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Update))
+				r.put(clusterDoc("r1", "op-1"))
+				r.plant(clusterID, "updating")
+				once := false
+				var before map[string]string
+				r.cosmos.before = func(req *http.Request) error {
+					if isBatch(req) && !once {
+						once = true
+						interfere(r)
+						before = leaves(t, r.get("r1"))
+					}
+					return nil
+				}
+				step, err := r.step(Sighting{ID: "op-1"})
+				if err != nil || step.Verdict != Done {
+					t.Fatalf("have %+v, %v", step, err)
+				}
+				if !maps.Equal(before, leaves(t, r.get("r1"))) {
+					t.Errorf("the resource was written: %s", r.get("r1"))
+				}
+				if n := r.metric("opfeed_operation_transitions_total"); n != 0 {
+					t.Errorf("%v transitions", n)
+				}
+				if name == "canceled" && r.field("op-1", "/properties/status") != Canceled {
+					t.Error("a terminal status has changed")
+				}
+			})
+		})
+	}
+}
+
+// TestSupersededResource: the resource names another operation by now.
+func TestSupersededResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.put(clusterDoc("r1", "op-2"))
+		r.plant(clusterID, "ready")
+		before := leaves(t, r.get("r1"))
+		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Label != Succeeded {
+			t.Fatalf("have %+v, %v", step, err)
+		}
+		if !maps.Equal(before, leaves(t, r.get("r1"))) {
+			t.Errorf("have %s", r.get("r1"))
+		}
+	})
+}
+
+func TestReplyLostAfterTheBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(newestOperationDoc("op-1", Create))
+		r.put(newestClusterDoc("r1", "op-1"))
+		r.plant(clusterID, "ready")
+		lost := false
+		r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+			if isBatch(req) && !lost {
+				lost = true
+				return nil, errCut
+			}
+			return resp, nil
+		}
+		s := Sighting{ID: "op-1", Document: r.get("op-1")}
+		if _, err := r.step(s); !errors.Is(err, errCut) {
+			t.Fatalf("have %v", err)
+		}
+		// Even with the document of before at hand nothing is written twice.
+		time.Sleep(time.Second)
+		written := r.field("op-1", "/properties/lastTransitionTime")
+		step, err := r.step(s)
+		if err != nil || step.Verdict != Done {
+			t.Fatalf("have %+v, %v", step, err)
+		}
+		s.Document = nil
+		r.service.requests(all)
+		if step, err = r.step(s); err != nil || step.Verdict != Done || r.service.requests(all) != 0 {
+			t.Fatalf("have %+v, %v", step, err)
+		}
+		if r.field("op-1", "/properties/lastTransitionTime") != written || r.field("op-1", "/properties/cosmosMetadata/instanceVersion") != "4" ||
+			r.field("r1", "/properties/cosmosMetadata/instanceVersion") != "6" {
+			t.Errorf("written twice: %s", r.get("op-1"))
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	reply := func(status int, substatus, body string) func(*http.Request) *http.Response {
+		return func(req *http.Request) *http.Response {
+			return &http.Response{StatusCode: status, Request: req, Body: io.NopCloser(bytes.NewReader([]byte(body))),
+				Header: http.Header{"X-Ms-Substatus": {substatus}, "Content-Type": {"application/json"}}}
+		}
+	}
+	const failed = `[{"statusCode":%,"requestCharge":1},{"statusCode":424,"requestCharge":1}]`
+	for name, c := range map[string]struct {
+		reply func(*http.Request) *http.Response
+		want  Verdict
+		err   bool
+	}{
+		"batch 400":       {reply(400, "", `{}`), Quarantine, false},
+		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), Quarantine, false},
+		"patch 429":       {reply(207, "", strings.Replace(failed, "%", "429", 1)), Done, true},
+		"patch 449":       {reply(207, "", strings.Replace(failed, "%", "449", 1)), Done, true},
+		"batch 503":       {reply(503, "", `{}`), Done, true},
+		"batch 404/1002":  {reply(404, "1002", `{}`), Done, true},
+		"batch 403":       {reply(403, "3", `{}`), Done, true},
+		"batch not JSON":  {reply(200, "", `<html>`), Done, true},
+		"batch 207 empty": {reply(207, "", `[]`), Done, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Create))
+				r.put(clusterDoc("r1", "op-1"))
+				r.plant(clusterID, "ready")
+				r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+					if isBatch(req) {
+						return c.reply(req), nil
+					}
+					return resp, nil
+				}
+				f, err := r.h.Look(t.Context(), Sighting{Partition: sub, ID: "op-1"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				step, err := f(ctxWith(t, time.Minute))
+				if (err != nil) != c.err || err == nil && step.Verdict != c.want {
+					t.Errorf("have %+v, %v", step, err)
+				}
+				if r.lockHeld() {
+					t.Error("the lock was not given back")
+				}
+			})
+		})
+	}
+}
+
+func TestReadFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if step, err := r.step(Sighting{ID: "nobody", Source: SourceList}); err != nil || step.Verdict != Done {
+			t.Errorf("absent: %+v, %v", step, err)
+		}
+		r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+			if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/docs/") {
+				resp.StatusCode = http.StatusNotFound
+				resp.Header.Set(headerSubStatus, "1002")
+			}
+			return resp, nil
+		}
+		r.put(operationDoc("op-1", Create))
+		if step, err := r.step(Sighting{ID: "op-1", Session: "0:-1#99"}); err == nil {
+			t.Errorf("a lagging replica: %+v", step)
+		}
+	})
+}
+
+func TestClusterServiceDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.plant(clusterID, "ready")
+		r.service.before = func(*http.Request) error { return errCut }
+		if step, err := r.step(Sighting{ID: "op-1"}); err == nil {
+			t.Fatalf("have %+v", step)
+		}
+		time.AfterFunc(time.Minute, func() {
+			r.service.mu.Lock()
+			defer r.service.mu.Unlock()
+			r.service.before = nil
+		})
+		r.logs.TakeAll()
+		if step, _ := r.drive(Sighting{ID: "op-1"}); step.Label != Succeeded {
+			t.Errorf("have %+v", step)
+		}
+		if n := r.logs.FilterMessage("operation seen").Len(); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+func TestUntrustedRangeWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.plant(clusterID, "ready")
+		lost := errors.New("lease is lost")
+		_, err := r.step(Sighting{ID: "op-1", Trusted: func() error { return lost }})
+		if !errors.Is(err, lost) || r.cosmos.requests(isBatch) != 0 || r.lockHeld() {
+			t.Errorf("have %v, status %s", err, r.field("op-1", "/properties/status"))
+		}
+	})
+}

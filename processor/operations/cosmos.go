@@ -1,0 +1,122 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+)
+
+const (
+	headerSubStatus = "x-ms-substatus"
+	headerSession   = "x-ms-session-token"
+)
+
+// errNotFound: the item is not there. Not what a lagging replica, or a missing
+// container, answers.
+var errNotFound = errors.New("not found")
+
+// item is one version of a document.
+type item struct {
+	raw     []byte
+	etag    string
+	session string
+}
+
+// read reads one document, at least as new as the session token says.
+func (h *Handler) read(ctx context.Context, partition, id, session string) (item, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	resp, err := h.deps.Resources.ReadItem(ctx, azcosmos.NewPartitionKeyString(partition), id,
+		&azcosmos.ItemOptions{SessionToken: optional(session)})
+	if err != nil {
+		if code, sub := status(err); code == http.StatusNotFound && (sub == "" || sub == "0") {
+			err = errNotFound
+		}
+		return item{}, fmt.Errorf("read document: %w", err)
+	}
+	it := item{raw: resp.Value, etag: string(resp.ETag), session: session}
+	if resp.SessionToken != nil {
+		it.session = *resp.SessionToken
+	}
+	return it, nil
+}
+
+// search is one query. An empty partition means all of them.
+type search struct {
+	text       string
+	partition  string
+	parameters []azcosmos.QueryParameter
+	session    string
+}
+
+// query calls each for every row, page by page, each page under its own deadline.
+func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient, s search, each func(row []byte)) error {
+	key := azcosmos.NewPartitionKey()
+	if s.partition != "" {
+		key = azcosmos.NewPartitionKeyString(s.partition)
+	}
+	pager := container.NewQueryItemsPager(s.text, key, &azcosmos.QueryOptions{
+		SessionToken: optional(s.session), QueryParameters: s.parameters, PageSizeHint: -1,
+	})
+	for pager.More() {
+		rows, err := nextPage(ctx, cfg, pager.NextPage)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			each(row)
+		}
+	}
+	return nil
+}
+
+func nextPage(ctx context.Context, cfg Config, next func(context.Context) (azcosmos.QueryItemsResponse, error)) ([][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	page, err := next(ctx)
+	return page.Items, err
+}
+
+// status returns the HTTP status and the Cosmos substatus of a refusal, 0 for an
+// error of another kind.
+func status(err error) (code int, substatus string) {
+	e, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok {
+		return 0, ""
+	}
+	if e.RawResponse != nil {
+		substatus = e.RawResponse.Header.Get(headerSubStatus)
+	}
+	return e.StatusCode, substatus
+}
+
+// sessionOf returns the session token of the answer behind an error, or else.
+func sessionOf(err error, or string) string {
+	if e, ok := errors.AsType[*azcore.ResponseError](err); ok && e.RawResponse != nil {
+		return newest(e.RawResponse.Header.Get(headerSession), or)
+	}
+	return or
+}
+
+// newest prefers the token of a later answer, if it has one.
+func newest(token, or string) string {
+	if token == "" {
+		return or
+	}
+	return token
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func parameter(name string, value any) azcosmos.QueryParameter {
+	return azcosmos.QueryParameter{Name: name, Value: value}
+}

@@ -1,0 +1,176 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+)
+
+// A link that outlived its operation's end is what a writer that does not use
+// batches leaves when it dies between two writes: the resource would stay
+// "Updating" for ever. It is brought in line with the operation it names.
+
+// lookLink looks at a resource. Its links are followed one after another.
+func (l *look) lookLink(ctx context.Context, r resource) (stepFunc, error) {
+	l.seen, _ = l.s.Seen.(Seen)
+	if r.deleted || len(r.links()) == 0 {
+		return l.end(resultDone, Step{Verdict: Done, Reason: "resource names no operation"}), nil
+	}
+	ends, err := l.readEnds(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (Step, error) { return l.mirror(ctx, r, ends) }, nil
+}
+
+// ending is how the operation of a link ended.
+type ending struct {
+	name  string
+	found bool
+	op    operation // not terminal: one of that name is active
+}
+
+func (l *look) readEnds(ctx context.Context, r resource) ([]ending, error) {
+	var ends []ending
+	for _, name := range r.links() {
+		ops, err := l.h.named(ctx, l.s.Partition, name, l.session)
+		if err != nil {
+			return nil, err
+		}
+		e := ending{name: name, found: len(ops) > 0}
+		if e.found {
+			e.op = outcome(ops)
+		}
+		ends = append(ends, e)
+	}
+	return ends, nil
+}
+
+// outcome picks, of operations that share one name, an active one, else the one
+// that ended last.
+func outcome(ops []operation) operation {
+	last := ops[0]
+	for _, op := range ops {
+		if !terminal(op.status) {
+			return op
+		}
+		if op.transition.After(last.transition) {
+			last = op
+		}
+	}
+	return last
+}
+
+// mirror writes what the ends of a resource's operations ask for.
+func (l *look) mirror(ctx context.Context, r resource, ends []ending) (Step, error) {
+	for range maxRounds {
+		step, again, err := l.bringAll(ctx, r, ends)
+		if err != nil || !again {
+			return step, err
+		}
+		var done bool
+		if r, ends, done, err = l.rereadLink(ctx); err != nil {
+			return Step{}, err
+		}
+		if done {
+			return l.finish(resultDone, Step{Verdict: Done, Reason: "resource names no operation"}), nil
+		}
+	}
+	return l.finish(resultConflict, Step{Verdict: Again, After: soon, Reason: "others keep writing"}), nil
+}
+
+// bringAll goes through the links of one version of a resource. again: somebody
+// else wrote one of the documents.
+func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step Step, again bool, err error) {
+	result := resultDone
+	step = Step{Verdict: Done, Reason: "operation is active", ETag: r.etag}
+	for _, e := range ends {
+		if !e.found {
+			l.orphan(r, e)
+			result, step.Verdict, step.Reason = resultLeftAlone, LeftAlone, "the operation that the resource names does not exist"
+			step.Seen = Seen{ETag: r.etag}
+			continue
+		}
+		if !terminal(e.op.status) {
+			continue
+		}
+		c, err := l.bring(ctx, e)
+		switch {
+		case errors.Is(err, errLockBusy):
+			l.h.metrics.lockBusy.Inc()
+			return l.finish(resultLockBusy, Step{Verdict: Again, After: soon, Reason: "lock is busy"}), false, nil
+		case err != nil:
+			return Step{}, false, err
+		case c.verdict == refused:
+			return l.quarantined(refusal(c)), false, nil
+		case c.verdict == conflict:
+			return Step{}, true, nil
+		case step.Verdict == Done:
+			// Its new version is not told: the resource may not have been the first of the batch.
+			result, step.Reason, step.ETag = resultMirrored, "resource follows its ended operation", ""
+		}
+	}
+	return l.finish(result, step), false, nil
+}
+
+func (l *look) orphan(r resource, e ending) {
+	if l.seen.ETag == r.etag {
+		return
+	}
+	l.h.metrics.leftAlone.WithLabelValues(reasonNoOperation).Inc()
+	l.log.Info("resource names an operation that does not exist",
+		zap.String(logkey.OperationID, clip(e.name, maxLogged)), zap.String(logkey.Source, l.s.Source))
+}
+
+// bring writes the end of one operation to all resources that name it.
+func (l *look) bring(ctx context.Context, e ending) (commit, error) {
+	resources, err := l.h.resources(ctx, l.s.Partition, e.name, l.session)
+	if err != nil {
+		return commit{}, err
+	}
+	erase := e.op.request == Delete && e.op.status == Succeeded
+	list, skipped := writes(resources, e.name, e.op.status, erase, time.Now())
+	if len(list) == 0 {
+		return commit{}, nil
+	}
+	c, err := l.commit(ctx, list, skipped)
+	if err != nil {
+		return commit{}, err
+	}
+	l.session = c.session
+	if c.verdict == committed {
+		l.h.log.With(e.op.fields()...).Info("resource brought in line with its ended operation",
+			zap.String(logkey.ProvisioningState, e.op.status), zap.Int("resources", len(list)), zap.Bool("erased", erase),
+			zap.String(logkey.Source, l.s.Source), zap.Float32(logkey.RequestCharge, c.charge))
+	}
+	return c, nil
+}
+
+func (l *look) rereadLink(ctx context.Context) (r resource, ends []ending, done bool, err error) {
+	it, err := l.h.read(ctx, l.s.Partition, l.s.ID, l.session)
+	if errors.Is(err, errNotFound) {
+		return resource{}, nil, true, nil
+	}
+	if err != nil {
+		return resource{}, nil, false, err
+	}
+	l.session = it.session
+	d, _ := l.document(it)
+	if r = (resource{d}); r.deleted || len(r.links()) == 0 {
+		return resource{}, nil, true, nil
+	}
+	ends, err = l.readEnds(ctx, r)
+	return r, ends, false, err
+}
+
+// refusal is why a batch can never be written, without document contents.
+func refusal(c commit) string {
+	if c.culprit == 0 {
+		return "cosmos db refuses the patch"
+	}
+	return "cosmos db refuses the patch of a resource"
+}

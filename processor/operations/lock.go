@@ -1,0 +1,117 @@
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+	"go.uber.org/zap"
+)
+
+// errLockBusy: another holds the lock, for longer than a step waits.
+var errLockBusy = errors.New("lock is busy")
+
+// errLockExpired: the lock was held for so long that another may hold it now.
+var errLockExpired = errors.New("lock is not trusted any more")
+
+// lockDocument is the lock as the front ends write it. Its id is the
+// subscription; that it exists is the lock; its ttl frees it when the owner dies.
+type lockDocument struct {
+	ID    string `json:"id"`
+	Owner string `json:"owner"`
+	TTL   int    `json:"ttl"`
+}
+
+// lock is a lock that is held.
+type lock struct {
+	partition string
+	etag      azcore.ETag
+	until     time.Time // trusted till then
+}
+
+// locked runs f while the lock of the subscription is held, and gives f what to
+// ask before it starts a write. Without a container of locks f just runs: the
+// condition on every write is what protects; the lock spares front ends that
+// take it a conflict.
+func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string, f func(trusted func() error) error) error {
+	if h.deps.Locks == nil {
+		return f(func() error { return nil })
+	}
+	l, err := h.acquire(ctx, partition)
+	if err != nil {
+		return err
+	}
+	defer h.release(ctx, log, l)
+	return f(l.trusted)
+}
+
+func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
+	body, err := json.Marshal(lockDocument{ID: partition, Owner: h.deps.Instance, TTL: int(h.cfg.LockTTL / time.Second)})
+	if err != nil {
+		return lock{}, fmt.Errorf("encode lock: %w", err)
+	}
+	for giveUp := time.Now().Add(h.cfg.LockWait); ; {
+		// The service counts from when it wrote; that is later than this.
+		started := time.Now()
+		resp, err := h.createLock(ctx, partition, body)
+		if err == nil {
+			return lock{partition: partition, etag: resp.ETag, until: started.Add(h.cfg.LockTTL - h.cfg.LockMargin)}, nil
+		}
+		if code, _ := status(err); code != http.StatusConflict {
+			return lock{}, fmt.Errorf("create lock: %w", err)
+		}
+		pause := h.cfg.LockRetry/2 + rand.N(h.cfg.LockRetry)
+		if time.Now().Add(pause).After(giveUp) {
+			return lock{}, errLockBusy
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return lock{}, fmt.Errorf("wait for lock: %w", err)
+		}
+	}
+}
+
+func (h *Handler) createLock(ctx context.Context, partition string, body []byte) (azcosmos.ItemResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	return h.deps.Locks.CreateItem(ctx, azcosmos.NewPartitionKeyString(partition), body, nil)
+}
+
+func (l lock) trusted() error {
+	if !time.Now().Before(l.until) {
+		return errLockExpired
+	}
+	return nil
+}
+
+// release gives the lock back unless it is another's by now. It is not the
+// caller's concern whether that works: the ttl does it, later.
+func (h *Handler) release(ctx context.Context, log *zap.Logger, l lock) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.Timeout)
+	defer cancel()
+	_, err := h.deps.Locks.DeleteItem(ctx, azcosmos.NewPartitionKeyString(l.partition), l.partition,
+		&azcosmos.ItemOptions{IfMatchEtag: &l.etag})
+	switch code, _ := status(err); {
+	case err == nil:
+	case code == http.StatusNotFound || code == http.StatusPreconditionFailed:
+		log.Info("lock had expired before it was released")
+	default:
+		log.Warn("lock not released, it expires by itself", zap.Error(err))
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

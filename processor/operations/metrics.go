@@ -1,0 +1,87 @@
+package operations
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"opfeed/cs"
+)
+
+// Results of a step, as counted.
+const (
+	resultUnchanged   = "unchanged"    // nothing to write
+	resultWritten     = "written"      // a status was written
+	resultDone        = "done"         // has ended before
+	resultOwed        = "owed"         // has ended before, and its notification is owed
+	resultNoID        = "no_id"        // has no internalId yet
+	resultGone        = "gone"         // the document itself is gone
+	resultMirrored    = "mirrored"     // a resource was brought in line with an ended operation
+	resultLeftAlone   = "left_alone"   // not ours to move
+	resultQuarantined = "quarantined"  // the document is at fault
+	resultConflict    = "conflict"     // others kept writing
+	resultLockBusy    = "lock_busy"    // the lock was not to be had
+	resultError       = "error"        // to be tried again
+	resultEcho        = "echo"         // a version looked at already
+	kindNone          = "none"         // not known, or none
+	requestOther      = "other"        // not one of the five
+	reasonRequest     = "request"      // left alone: request not handled
+	reasonKind        = "kind"         // left alone: kind not handled
+	reasonNoOperation = "no_operation" // left alone: a link to an operation that does not exist
+)
+
+type metrics struct {
+	handled     *prometheus.CounterVec
+	transitions *prometheus.CounterVec
+	leftAlone   *prometheus.CounterVec
+	lockBusy    prometheus.Counter
+	unknown     *prometheus.CounterVec
+	conflicts   prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		handled: vec("opfeed_operations_handled_total",
+			"Steps taken, by request, kind of object and result.", "request", "kind", "result"),
+		transitions: vec("opfeed_operation_transitions_total",
+			"Status changes written.", "kind", "request", "status"),
+		leftAlone: vec("opfeed_operations_left_alone_total",
+			"Documents left alone, by reason.", "reason"),
+		lockBusy: prometheus.NewCounter(prometheus.CounterOpts{Name: "opfeed_lock_busy_total",
+			Help: "Steps put off because another holds the lock of the subscription."}),
+		unknown: vec("opfeed_unknown_states_total",
+			"Answers of Cluster Service that nothing is known to follow from, once per change.", "kind"),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "opfeed_write_conflicts_total",
+			Help: "Batches refused because a document had changed."}),
+	}
+	m.preset()
+	if r == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts} {
+		errs = append(errs, r.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// preset makes the series exist from the start, so that a rate sees the first event.
+func (m *metrics) preset() {
+	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth} {
+		m.unknown.WithLabelValues(kind.String())
+		for _, request := range []string{Create, Update, Delete} {
+			for _, result := range []string{resultUnchanged, resultWritten, resultConflict, resultLockBusy, resultError} {
+				m.handled.WithLabelValues(request, kind.String(), result)
+			}
+			for _, status := range []string{Succeeded, Failed} {
+				m.transitions.WithLabelValues(kind.String(), request, status)
+			}
+		}
+	}
+	for _, reason := range []string{reasonRequest, reasonKind, reasonNoOperation} {
+		m.leftAlone.WithLabelValues(reason)
+	}
+}

@@ -1,0 +1,231 @@
+package operations
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"opfeed/cs"
+)
+
+var start = time.Date(2026, 1, 9, 12, 0, 0, 0, time.UTC)
+
+// nextCase is one row: what is asked at an age, after what was seen.
+type nextCase struct {
+	kind    cs.Kind
+	request string
+	stored  string
+	state   string // "gone"; "none" = no status
+	age     time.Duration
+	seen    Seen
+	want    string // status, "" = kept
+	after   time.Duration
+	visible bool
+}
+
+func (c nextCase) run() Decision {
+	in := Input{Kind: c.kind, Request: c.request, Stored: c.stored, Start: start, Now: start.Add(c.age), Seen: c.seen}
+	if in.Seen.First.IsZero() {
+		in.Seen.First = in.Now
+	}
+	switch c.state {
+	case "gone":
+		in.Answer.Gone = true
+	case "none":
+	default:
+		in.Answer.Status = cs.Status{State: c.state, HasStatus: true, ErrorCode: "OCM1", Message: "broken"}
+	}
+	return Next(DefaultConfig(), in)
+}
+
+// TestNextFirstLook holds the whole table at a first look a second after the
+// start: every state of every kind against every request.
+func TestNextFirstLook(t *testing.T) {
+	const keep, unknown = "", "?"
+	type row [3]string // Create, Update, Delete
+	clusters := map[string]row{
+		"pending": {keep, keep, keep}, "validating": {keep, keep, keep}, "recoverable_error": {keep, keep, keep},
+		"installing":   {Provisioning, Provisioning, keep},
+		"updating":     {Updating, Updating, keep},
+		"uninstalling": {Deleting, Deleting, Deleting},
+		"ready":        {Succeeded, keep, keep},
+		"error":        {Failed, keep, keep},
+		"gone":         {keep, keep, keep},
+		"waiting":      {unknown, unknown, unknown}, "hibernating": {unknown, unknown, unknown},
+		"powering_down": {unknown, unknown, unknown}, "resuming": {unknown, unknown, unknown},
+		"unknown": {unknown, unknown, unknown}, "none": {unknown, unknown, unknown},
+		"READY": {Succeeded, keep, keep}, "brand_new": {unknown, unknown, unknown},
+		"pending_update": {unknown, unknown, unknown},
+	}
+	pools := map[string]row{
+		"pending": {keep, keep, keep}, "validating": {keep, keep, keep}, "pending_update": {keep, keep, keep},
+		"validating_update": {keep, keep, keep}, "recoverable_error": {keep, keep, keep},
+		"installing":   {Provisioning, Provisioning, keep},
+		"updating":     {Updating, Updating, keep},
+		"uninstalling": {Deleting, Deleting, Deleting},
+		"ready":        {Succeeded, keep, keep}, "error": {Failed, keep, keep},
+		"gone": {keep, keep, keep}, "none": {unknown, unknown, unknown}, "waiting": {unknown, unknown, unknown},
+	}
+	auths := map[string]row{
+		"none": {Succeeded, keep, keep}, "ready": {Succeeded, keep, keep}, "error": {Failed, keep, keep},
+		"uninstalling": {Deleting, Deleting, Deleting}, "gone": {keep, keep, keep},
+		"installing": {unknown, unknown, unknown}, "recoverable_error": {unknown, unknown, unknown},
+	}
+	for kind, table := range map[cs.Kind]map[string]row{cs.Cluster: clusters, cs.NodePool: pools, cs.ExternalAuth: auths} {
+		for state, wants := range table {
+			for i, request := range []string{Create, Update, Delete} {
+				d := nextCase{kind: kind, request: request, stored: Accepted, state: state, age: time.Second}.run()
+				have := d.Status
+				if d.Visible {
+					have = unknown
+				}
+				if have != wants[i] {
+					t.Errorf("%s %s in state %s: have %q (%s), want %q", kind, request, state, have, d.Reason, wants[i])
+				}
+				if (d.Error != nil) != (d.Status == Failed) || d.Erase || d.Reason == "" || d.After <= 0 {
+					t.Errorf("%s %s in state %s: have %+v", kind, request, state, d)
+				}
+			}
+		}
+	}
+}
+
+func TestNextWithHistory(t *testing.T) {
+	first := start.Add(time.Second)
+	was := func(state string, more ...func(*Seen)) Seen {
+		s := Seen{First: first, FirstState: state, State: state, Exists: true}
+		for _, f := range more {
+			f(&s)
+		}
+		return s
+	}
+	changed := func(s *Seen) { s.Changed = true }
+	uninstalling := func(s *Seen) { s.Uninstalling = true }
+	gone := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Gone = start.Add(age) } }
+	settled := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Settled = start.Add(age) } }
+	unseen := Seen{First: first, State: stateGone}
+	const poll, confirm = 10 * time.Second, time.Second
+	s := time.Second
+
+	for name, c := range map[string]nextCase{
+		// Update: what the first answers are worth.
+		"update, still ready":              {cs.Cluster, Update, Accepted, "ready", 11 * s, was("ready"), "", poll, false},
+		"update, look falls on settling":   {cs.Cluster, Update, Accepted, "ready", 25 * s, was("ready"), "", 6 * s, false},
+		"update, settled once":             {cs.Cluster, Update, Accepted, "ready", 31 * s, was("ready"), "", confirm, false},
+		"update, settled, asked too soon":  {cs.Cluster, Update, Accepted, "ready", 31*s + s/2, was("ready", settled(31*s)), "", s / 2, false},
+		"update, settled twice":            {cs.Cluster, Update, Accepted, "ready", 32 * s, was("ready", settled(31*s)), Succeeded, poll, false},
+		"update, old error settled twice":  {cs.Cluster, Update, Accepted, "error", 32 * s, was("error", settled(31*s)), Failed, poll, false},
+		"update, old error":                {cs.Cluster, Update, Accepted, "error", 5 * s, was("error"), "", poll, false},
+		"update, ready after updating":     {cs.Cluster, Update, Accepted, "ready", 5 * s, was("updating"), Succeeded, poll, false},
+		"update, ready after a change":     {cs.Cluster, Update, Accepted, "ready", 5 * s, was("ready", changed), Succeeded, poll, false},
+		"update, ready, stored updating":   {cs.Cluster, Update, Updating, "ready", 5 * s, Seen{}, Succeeded, poll, false},
+		"update, ready, stored provision":  {cs.Cluster, Update, Provisioning, "ready", 5 * s, Seen{}, "", poll, false},
+		"update, error after ready":        {cs.Cluster, Update, Accepted, "error", 5 * s, was("ready"), Failed, poll, false},
+		"update, error after updating":     {cs.NodePool, Update, Updating, "error", 5 * s, was("updating"), Failed, poll, false},
+		"update, unknown is no change":     {cs.Cluster, Update, Accepted, "waiting", 5 * s, was("ready"), "", poll, true},
+		"update, pool pending is a change": {cs.NodePool, Update, Accepted, "ready", 5 * s, was("pending_update"), Succeeded, poll, false},
+		"update, auth without status":      {cs.ExternalAuth, Update, Accepted, "none", 11 * s, was("ready"), "", poll, false},
+		"update, auth settled":             {cs.ExternalAuth, Update, Accepted, "none", 40 * s, was("ready", settled(30*s)), Succeeded, poll, false},
+		"update taken over late, once":     {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{}, "", poll, false},
+		"update taken over, settled":       {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{First: start.Add(time.Hour - 31*s), FirstState: "ready", Settled: start.Add(time.Hour - s)}, Succeeded, poll, false},
+		"update, writes once":              {cs.Cluster, Update, Updating, "updating", 5 * s, was("ready", changed), "", poll, false},
+		"update, gone and back":            {cs.Cluster, Update, Accepted, "ready", 11 * s, was("ready", gone(10*s)), "", poll, false},
+		// Delete.
+		"delete, ready":                      {cs.NodePool, Delete, Deleting, "ready", time.Hour, was("ready"), "", poll, false},
+		"delete, ready after uninstalling":   {cs.NodePool, Delete, Deleting, "ready", time.Hour, was("ready", changed, uninstalling), "", poll, false},
+		"delete, old error":                  {cs.Cluster, Delete, Deleting, "error", time.Hour, was("error"), "", poll, false},
+		"delete, error after ready":          {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready"), "", poll, false},
+		"delete, error after uninstalling":   {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready", changed, uninstalling), Failed, poll, false},
+		"delete, old update":                 {cs.Cluster, Delete, Deleting, "updating", s, Seen{}, "", poll, false},
+		"delete, uninstalling, stored so":    {cs.Cluster, Delete, Deleting, "uninstalling", s, Seen{}, "", poll, false},
+		"delete, unseen, early":              {cs.Cluster, Delete, Deleting, "gone", 60 * s, unseen, "", poll, false},
+		"delete, unseen, grace ends":         {cs.Cluster, Delete, Deleting, "gone", 115 * s, unseen, "", 5 * s, false},
+		"delete, unseen, first of two":       {cs.Cluster, Delete, Deleting, "gone", 120 * s, unseen, "", confirm, false},
+		"delete, unseen, second":             {cs.Cluster, Delete, Deleting, "gone", 121 * s, Seen{First: first, Gone: start.Add(120 * s)}, Succeeded, poll, false},
+		"delete, seen, first of two":         {cs.Cluster, Delete, Deleting, "gone", 3 * s, was("uninstalling"), "", confirm, false},
+		"delete, seen, second too soon":      {cs.Cluster, Delete, Deleting, "gone", 3*s + s/4, was("uninstalling", gone(3*s)), "", s * 3 / 4, false},
+		"delete, seen, second":               {cs.Cluster, Delete, Deleting, "gone", 4 * s, was("uninstalling", gone(3*s)), Succeeded, poll, false},
+		"delete, gone, taken over late":      {cs.Cluster, Delete, Deleting, "gone", time.Hour, Seen{}, "", confirm, false},
+		"delete of a settled auth":           {cs.ExternalAuth, Delete, Deleting, "none", time.Hour, was("ready"), "", poll, false},
+		"create, gone for good":              {cs.Cluster, Create, Provisioning, "gone", 10 * s, was("installing", gone(3*s)), "", poll, true},
+		"update, gone for good":              {cs.Cluster, Update, Updating, "gone", 10 * s, was("updating", gone(3*s)), "", poll, true},
+		"create, not there yet":              {cs.Cluster, Create, Accepted, "gone", 3 * s, unseen, "", poll, false},
+		"create, recoverable error for ever": {cs.NodePool, Create, Provisioning, "recoverable_error", 9 * time.Hour, was("installing"), "", poll, false},
+		"update, front end's clock behind":   {cs.Cluster, Update, Accepted, "ready", 10 * time.Minute, Seen{First: start.Add(10*time.Minute - 2*s), FirstState: "ready", Settled: start.Add(10*time.Minute - s)}, "", poll, false},
+		// Clocks: a start that lies after the first look, or long before it, is
+		// replaced by the first look.
+		"start in the future":      {cs.Cluster, Update, Accepted, "ready", -10 * s, Seen{First: start.Add(-30 * s), FirstState: "ready"}, "", poll, false},
+		"start in the future, old": {cs.Cluster, Update, Accepted, "ready", 2 * s, Seen{First: start.Add(-30 * s), FirstState: "ready", Settled: start}, Succeeded, poll, false},
+		"absurd start":             {cs.Cluster, Update, Accepted, "ready", 100 * 24 * time.Hour, Seen{}, "", poll, false},
+		"absurd start, gone":       {cs.Cluster, Delete, Deleting, "gone", 100 * 24 * time.Hour, Seen{}, "", poll, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := c.run()
+			if d.Status != c.want || d.After != c.after || d.Visible != c.visible {
+				t.Errorf("have %q after %v visible %v (%s), want %q after %v visible %v",
+					d.Status, d.After, d.Visible, d.Reason, c.want, c.after, c.visible)
+			}
+			if d.Erase != (c.want == Succeeded && c.request == Delete) {
+				t.Errorf("erase is %v", d.Erase)
+			}
+		})
+	}
+}
+
+// TestNextNeverEndsADeleteByReady asks a long random-looking walk of answers.
+func TestNextNeverEndsADeleteByReady(t *testing.T) {
+	states := []string{"ready", "updating", "uninstalling", "waiting", "gone", "installing", "none"}
+	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth} {
+		for seed := range 500 {
+			seen, age := Seen{}, time.Second
+			for i := range 20 {
+				state := states[(seed>>(i%8)+i*seed)%len(states)]
+				d := nextCase{kind: kind, request: Delete, stored: Deleting, state: state, age: age, seen: seen}.run()
+				if terminal(d.Status) && state != "gone" {
+					t.Fatalf("%s ended as %s by %s", kind, d.Status, state)
+				}
+				seen, age = d.Seen, age+d.After
+				if seen.First.IsZero() {
+					t.Fatal("first look forgotten")
+				}
+			}
+		}
+	}
+}
+
+// TestGoneMustBeSeenTwiceInARow: an answer in between starts the count again.
+func TestGoneMustBeSeenTwiceInARow(t *testing.T) {
+	seen, age := Seen{}, time.Second
+	for i, state := range []string{"uninstalling", "gone", "uninstalling", "gone", "waiting", "gone"} {
+		d := nextCase{kind: cs.Cluster, request: Delete, stored: Deleting, state: state, age: age, seen: seen}.run()
+		if d.Status != "" {
+			t.Fatalf("look %d: have %s", i, d.Status)
+		}
+		seen, age = d.Seen, age+5*time.Second
+	}
+	if d := (nextCase{kind: cs.Cluster, request: Delete, stored: Deleting, state: "gone", age: age, seen: seen}).run(); d.Status != Succeeded {
+		t.Errorf("have %+v", d)
+	}
+}
+
+func TestNextError(t *testing.T) {
+	in := Input{Kind: cs.NodePool, Request: Create, Stored: Accepted, Start: start, Now: start, Seen: Seen{First: start},
+		Answer: Answer{Status: cs.Status{State: "error", HasStatus: true}}}
+	if e := Next(DefaultConfig(), in).Error; e == nil || *e != (CloudError{"InternalServerError", "Internal server error."}) {
+		t.Errorf("have %+v", e)
+	}
+	in.Answer.Status.ErrorCode, in.Answer.Status.Message = "OCM4001", strings.Repeat("é", maxMessage)
+	if e := Next(DefaultConfig(), in).Error; e.Code != "OCM4001" || len(e.Message) != maxMessage || strings.ContainsRune(e.Message, '\uFFFD') {
+		t.Errorf("have %s and %d bytes", e.Code, len(e.Message))
+	}
+}
+
+func TestClip(t *testing.T) {
+	text := "aéüx"
+	for n := range 8 {
+		if have := clip(text, n); !strings.HasPrefix(text, have) || len(have) > n || strings.Contains(fmt.Sprintf("%q", have), `\x`) {
+			t.Errorf("clip to %d: %q", n, have)
+		}
+	}
+}

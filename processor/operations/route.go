@@ -1,0 +1,69 @@
+package operations
+
+// Action says what the engine does with a document of the feed.
+type Action uint8
+
+// Actions.
+const (
+	Skip   Action = iota // none of our business
+	Drop                 // softly deleted
+	Take                 // look at it
+	Poison               // at fault, for Route.Reason: to be quarantined
+)
+
+// String returns the action in lower case.
+func (a Action) String() string {
+	switch a {
+	case Skip:
+		return "skip"
+	case Drop:
+		return "drop"
+	case Take:
+		return "take"
+	case Poison:
+		return "poison"
+	}
+	return "unknown"
+}
+
+// Route is where one document goes. Partition and ID are what the document says
+// of itself, as far as it does.
+type Route struct {
+	Action
+	Partition string
+	ID        string
+	Reason    string // of Poison; names fields and repeats no content
+}
+
+// Route looks at one document of the change feed. It is pure, does not panic on
+// any input, and reads of other resource types no more than their type.
+func (h *Handler) Route(raw []byte) Route { return route(raw) }
+
+func route(raw []byte) Route {
+	d, ok := parseDocument(raw)
+	if !ok {
+		return Route{Action: Poison, Reason: "not a JSON object"}
+	}
+	r := Route{Partition: d.partition, ID: d.id}
+	if d.resourceType != "" && !d.isOperation() {
+		return r
+	}
+	// Without a type it may be anything; without an address, too, it is damaged.
+	if r.Reason = d.fault(); r.Reason != "" {
+		r.Action = Poison
+		return r
+	}
+	switch {
+	case !d.isOperation():
+		return r
+	case d.deleted:
+		r.Action = Drop
+		return r
+	}
+	if _, r.Reason = parseOperation(d); r.Reason != "" {
+		r.Action = Poison
+		return r
+	}
+	r.Action = Take
+	return r
+}

@@ -1,0 +1,58 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+)
+
+const (
+	isOperation = `(STRINGEQUALS(c.resourceType, "` + typeOperation + `", true) OR STRINGEQUALS(c.resourceType, "` + typeOperationOld + `", true))`
+	notDeleted  = `(NOT IS_DEFINED(c.deletionTimestamp) OR IS_NULL(c.deletionTimestamp))`
+
+	resourcesOfOperation = `SELECT * FROM c WHERE (STRINGEQUALS(c.properties.activeOperationId, @name, true)` +
+		` OR STRINGEQUALS(c.properties.serviceProviderProperties.activeOperationId, @name, true)) AND ` + notDeleted
+
+	operationsByName = `SELECT * FROM c WHERE ` + isOperation + ` AND (ENDSWITH(c.properties.operationId, @segment, true)` +
+		` OR ENDSWITH(c.properties.resourceId, @segment, true) OR ENDSWITH(c.resourceID, @segment, true)` +
+		` OR ENDSWITH(c.id, @piped, true) OR STRINGEQUALS(c.id, @name, true)) AND ` + notDeleted
+)
+
+// resources finds every document of a partition that names an operation as its
+// active one. Nothing is remembered between two calls.
+func (h *Handler) resources(ctx context.Context, partition, name, session string) ([]resource, error) {
+	if name == "" {
+		return nil, nil
+	}
+	var list []resource
+	s := search{text: resourcesOfOperation, partition: partition, session: session}
+	s.parameters = append(s.parameters, parameter("@name", name))
+	err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
+		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
+			list = append(list, resource{d})
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find resources of operation: %w", err)
+	}
+	return list, nil
+}
+
+// named finds the operations of a partition that a link means by name. What does
+// not decode counts as active: it may be, and then it is quarantined and shown.
+func (h *Handler) named(ctx context.Context, partition, name, session string) ([]operation, error) {
+	var list []operation
+	s := search{text: operationsByName, partition: partition, session: session}
+	s.parameters = append(s.parameters, parameter("@name", name), parameter("@segment", "/"+name), parameter("@piped", "|"+name))
+	err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
+		d, ok := parseDocument(row)
+		if !ok || !sameName(operationName(d), name) {
+			return
+		}
+		op, _ := parseOperation(d) // zero when at fault: no status
+		list = append(list, op)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find operation of link: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,268 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+)
+
+const (
+	// maxRounds is how often one step decides again because others kept writing.
+	maxRounds = 5
+	// soon is how long a step that lost against others is put off.
+	soon = time.Second
+)
+
+// end is a step that is known already.
+func (l *look) end(result string, step Step) stepFunc {
+	return func(context.Context) (Step, error) { return l.finish(result, step), nil }
+}
+
+func (l *look) finish(result string, step Step) Step {
+	l.count(result)
+	step.Wrote = result == resultWritten || result == resultMirrored
+	if step.Session == "" {
+		step.Session = l.session
+	}
+	if step.Label == "" {
+		step.Label = label(l.op.status)
+	}
+	return step
+}
+
+func (l *look) quarantine(fault string) stepFunc {
+	return func(context.Context) (Step, error) { return l.quarantined(fault), nil }
+}
+
+func (l *look) quarantined(fault string) Step {
+	l.log.Error("document is at fault", zap.String(logkey.Reason, fault), zap.String(logkey.Source, l.s.Source))
+	return l.finish(resultQuarantined, Step{Verdict: Quarantine, Reason: fault, ETag: l.etag})
+}
+
+func (l *look) leaveAlone(reason, text string) stepFunc {
+	return func(context.Context) (Step, error) {
+		if l.seen.ETag == "" || l.seen.ETag != l.op.etag {
+			l.log.Info("operation left alone", zap.String(logkey.Reason, text), zap.String(logkey.Source, l.s.Source))
+			l.h.metrics.leftAlone.WithLabelValues(reason).Inc()
+		}
+		l.seen.ETag = l.op.etag
+		return l.finish(resultLeftAlone, Step{Verdict: LeftAlone, Reason: text, ETag: l.op.etag, Seen: l.seen}), nil
+	}
+}
+
+// ended is the step for an operation that has ended: ours, or by a front end.
+func (l *look) ended() stepFunc {
+	result := resultDone
+	if l.op.owed {
+		result = resultOwed
+	}
+	return func(context.Context) (Step, error) {
+		l.log.Debug("operation has ended", zap.String(logkey.ProvisioningState, l.op.status), zap.String(logkey.Source, l.s.Source))
+		return l.finish(result, Step{Verdict: Done, Reason: "operation has ended", ETag: l.op.etag}), nil
+	}
+}
+
+// waitForID is the step for an operation whose object is not known yet.
+func (l *look) waitForID() stepFunc {
+	return func(context.Context) (Step, error) {
+		if !l.seen.Reported {
+			l.log.Info("operation has no internal id yet", zap.String(logkey.Source, l.s.Source),
+				zap.String(logkey.ProvisioningState, label(l.op.status)))
+		}
+		l.seen.Reported = true
+		step := l.again(l.seen, l.h.cfg.PollInterval, "no internal id yet")
+		step.Label = LabelNoInternalID
+		return l.finish(resultNoID, step), nil
+	}
+}
+
+// again is a step after which the same version is to be looked at once more.
+func (l *look) again(seen Seen, after time.Duration, reason string) Step {
+	seen.ETag, seen.Due = l.op.etag, time.Now().Add(after)
+	return Step{Verdict: Again, After: after, Reason: reason, ETag: l.op.etag, Document: l.op.raw,
+		Session: l.session, Seen: seen, Label: label(l.op.status)}
+}
+
+// decide decides from the one answer that was asked for, and writes what follows.
+// When others write, too, it reads again and decides again, from what had been
+// seen before this look: one answer counts once.
+func (l *look) decide(ctx context.Context) (Step, error) {
+	for round := range maxRounds {
+		d := l.next()
+		if round == 0 {
+			l.logAnswer(d)
+		}
+		if d.Status == "" {
+			return l.finish(resultUnchanged, l.again(d.Seen, d.After, d.Reason)), nil
+		}
+		step, again, err := l.write(ctx, d)
+		if err != nil || !again {
+			return step, err
+		}
+		step, again, err = l.reread(ctx)
+		if err != nil || !again {
+			return step, err
+		}
+	}
+	l.log.Info("operation keeps being changed by others")
+	step := l.again(l.seen, soon, "others keep writing")
+	step.Document = nil
+	return l.finish(resultConflict, step), nil
+}
+
+func (l *look) next() Decision {
+	return Next(l.h.cfg, Input{Kind: l.kind, Request: l.op.request, Stored: l.op.status, Start: l.op.start,
+		Now: l.at, Answer: l.ans, Seen: l.seen})
+}
+
+// logAnswer logs what Cluster Service said and what follows from it.
+func (l *look) logAnswer(d Decision) {
+	fields := []zap.Field{
+		zap.String(logkey.ClusterServiceState, clip(d.Seen.State, maxLogged)), zap.String(logkey.Reason, d.Reason),
+		zap.String(logkey.ProvisioningState, label(l.op.status)), zap.String(logkey.Source, l.s.Source),
+	}
+	if d.Status != "" {
+		fields = append(fields, zap.String("next_state", d.Status))
+	}
+	changed := d.Seen.State != l.seen.State
+	switch {
+	case d.Visible && (changed || !l.seen.Visible):
+		l.h.metrics.unknown.WithLabelValues(l.kind.String()).Inc()
+		l.log.Warn("nothing follows from the answer of cluster service", fields...)
+	case d.Status != "" || changed:
+		l.log.Info("cluster service answered", fields...)
+	default:
+		l.log.Debug("cluster service answered", fields...)
+	}
+}
+
+// write writes a new status to the operation and to every resource that names
+// it. again: somebody else wrote, read and decide again.
+func (l *look) write(ctx context.Context, d Decision) (step Step, again bool, err error) {
+	resources, err := l.h.resources(ctx, l.s.Partition, l.op.name, l.session)
+	if err != nil {
+		return Step{}, false, err
+	}
+	now := time.Now()
+	p := l.op.advance(d.Status, d.Error, now)
+	list, skipped := writes(resources, l.op.name, d.Status, d.Erase, now)
+	list = append([]write{{id: l.op.id, etag: azcore.ETag(l.op.etag), patch: p}}, list...)
+	c, err := l.commit(ctx, list, skipped)
+	switch {
+	case errors.Is(err, errLockBusy):
+		return l.busy(d), false, nil
+	case err != nil:
+		return Step{}, false, err
+	}
+	l.session = c.session
+	switch c.verdict {
+	case conflict:
+		return Step{}, true, nil
+	case refused:
+		return l.quarantined(refusal(c)), false, nil
+	case committed:
+	}
+	return l.written(d, p, c, len(list)-1), false, nil
+}
+
+func (l *look) written(d Decision, p patch, c commit, resources int) Step {
+	l.log.Info("status written", zap.String("from", label(l.op.status)), zap.String(logkey.ProvisioningState, d.Status),
+		zap.String(logkey.Reason, d.Reason), zap.Int("resources", resources), zap.String(logkey.ETag, c.etag),
+		zap.Float32(logkey.RequestCharge, c.charge))
+	l.h.metrics.transitions.WithLabelValues(l.kind.String(), requestLabel(l.op.request), d.Status).Inc()
+	raw := l.op.patched(p, c.etag)
+	l.op.status, l.op.etag, l.op.raw = d.Status, c.etag, raw
+	if terminal(d.Status) {
+		return l.finish(resultWritten, Step{Verdict: Done, Reason: d.Reason, ETag: c.etag, Document: raw})
+	}
+	return l.finish(resultWritten, l.again(d.Seen, d.After, d.Reason))
+}
+
+func (l *look) busy(d Decision) Step {
+	l.h.metrics.lockBusy.Inc()
+	l.log.Info("lock of the subscription is busy", zap.String("next_state", d.Status))
+	// Not d.Seen: this answer is asked for again.
+	return l.finish(resultLockBusy, l.again(l.seen, soon, "lock is busy"))
+}
+
+// commit runs a batch under the lock, if the range and the lock are still ours.
+func (l *look) commit(ctx context.Context, list []write, skipped int) (c commit, err error) {
+	if skipped > 0 {
+		l.log.Warn("resources that cannot be written are left as they are", zap.Int("resources", skipped))
+	}
+	if len(list) > maxBatch {
+		// The rest keeps its link, and is brought in line when that is listed.
+		l.log.Warn("more resources name the operation than fit a batch", zap.Int("resources", len(list)))
+		list = list[:maxBatch]
+	}
+	if err := l.trusted(func() error { return nil }); err != nil {
+		return commit{}, err // spare the lock
+	}
+	err = l.h.locked(ctx, l.log, l.s.Partition, func(lock func() error) (err error) {
+		if err = l.trusted(lock); err == nil {
+			c, err = l.h.execute(ctx, l.s.Partition, l.session, list)
+		}
+		return err
+	})
+	if err == nil && c.verdict == conflict {
+		l.h.metrics.conflicts.Inc()
+		l.log.Info("write met another's write", zap.Int("status", c.status), zap.String(logkey.DocumentID+"_changed", list[c.culprit].id))
+	}
+	return c, err
+}
+
+// reread reads the operation after a conflict, with the session token of the
+// answer that told of it: a lagging replica would show the version we know.
+func (l *look) reread(ctx context.Context) (step Step, again bool, err error) {
+	it, err := l.h.read(ctx, l.s.Partition, l.s.ID, l.session)
+	if errors.Is(err, errNotFound) {
+		l.log.Info("operation is gone meanwhile")
+		return l.finish(resultGone, Step{Verdict: Done, Reason: "document is gone"}), false, nil
+	}
+	if err != nil {
+		return Step{}, false, err
+	}
+	l.session = it.session
+	d, ok := l.document(it)
+	l.etag = d.etag
+	if !ok || !d.isOperation() {
+		return l.quarantined("not an operation any more"), false, nil
+	}
+	if d.deleted {
+		return l.finish(resultGone, Step{Verdict: Done, Reason: "document is softly deleted"}), false, nil
+	}
+	op, fault := parseOperation(d)
+	if fault != "" {
+		return l.quarantined(fault), false, nil
+	}
+	same := op.internalID == l.op.internalID && op.request == l.op.request
+	l.op = op
+	switch {
+	case terminal(op.status):
+		l.log.Info("operation was ended by another", zap.String(logkey.ProvisioningState, op.status))
+		step, err = l.ended()(ctx)
+		return step, false, err
+	case !same:
+		return l.finish(resultConflict, l.again(Seen{}, 0, "operation is another one now")), false, nil
+	}
+	return Step{}, true, nil
+}
+
+// trusted asks, right before a write, whether the range and the lock are still ours.
+func (l *look) trusted(lock func() error) error {
+	if l.s.Trusted != nil {
+		if err := l.s.Trusted(); err != nil {
+			return fmt.Errorf("write status: %w", err)
+		}
+	}
+	if err := lock(); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
