@@ -38,7 +38,7 @@ func DefaultConfig() Config {
 		Waiting:          1000,
 		Memory:           64 << 20,
 		RetryMax:         10 * time.Second,
-		DrainTimeout:     5 * time.Second,
+		DrainTimeout:     4 * time.Second,
 		QuarantineTTL:    7 * 24 * time.Hour,
 	}
 }

@@ -113,7 +113,7 @@ func (t *tenure) read(stop context.Context) error {
 		})
 	}
 	if stop.Err() != nil {
-		return nil
+		err = nil // stopped, not failed
 	}
 	return err
 }

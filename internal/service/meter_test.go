@@ -1,0 +1,149 @@
+package service
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"opfeed/internal/inproc"
+)
+
+// TestMeterTellsUsesApart sends each kind of request with the real client and
+// looks where it was counted.
+func TestMeterTellsUsesApart(t *testing.T) {
+	ctx, a := t.Context(), newAccount()
+	throttled := false
+	transport := inproc.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/pkranges"):
+			w.Header().Set("Etag", `"1"`)
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			_, _ = w.Write([]byte(`{"PartitionKeyRanges":[{"id":"0","minInclusive":"","maxExclusive":"FF"}]}`))
+		case !strings.Contains(r.URL.Path, "/docs"):
+			a.ServeHTTP(w, r)
+		case throttled:
+			throttled = false
+			w.Header().Set("X-Ms-Request-Charge", "2.5")
+			w.Header().Set("X-Ms-Retry-After-Ms", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		default:
+			w.Header().Set("X-Ms-Request-Charge", "2.5")
+			w.Header().Set("Etag", `"1"`)
+			_, _ = w.Write([]byte(`{"Documents":[],"id":"x"}`))
+		}
+	}))
+	s, err := New(testConfig(t), Deps{Cosmos: transport, CS: &clusterService{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.client.Close()
+
+	none := azcosmos.NewPartitionKey()
+	one := azcosmos.NewPartitionKeyString("a")
+	everything := azcosmos.FeedRange{MinInclusive: "", MaxExclusive: "FF"}
+	query := func(c *azcosmos.ContainerClient, key azcosmos.PartitionKey) func() error {
+		return func() error {
+			_, err := c.NewQueryItemsPager("SELECT * FROM c", key, nil).NextPage(ctx)
+			return err
+		}
+	}
+	read := func(c *azcosmos.ContainerClient) func() error {
+		return func() error { _, err := c.ReadItem(ctx, one, "x", nil); return err }
+	}
+	for name, c := range map[string]struct {
+		use string
+		do  func() error
+	}{
+		"feed": {useFeed, func() error {
+			_, err := st.resources.ReadChangeFeed(ctx, &azcosmos.ChangeFeedOptions{FeedRange: &everything})
+			return err
+		}},
+		"lease":                {useLeases, read(st.leases)},
+		"list of leases":       {useLeases, query(st.leases, none)},
+		"lock":                 {useLocks, read(st.locks)},
+		"list":                 {useLists, query(st.resources, none)},
+		"query of a partition": {useOperations, query(st.resources, one)},
+		"read":                 {useOperations, read(st.resources)},
+		"batch": {useOperations, func() error {
+			b := st.resources.NewTransactionalBatch(one)
+			b.ReadItem("x", nil)
+			_, err := st.resources.ExecuteTransactionalBatch(ctx, b, nil)
+			if err != nil {
+				t.Log(err) // the reply is no batch's
+			}
+			return nil
+		}},
+		"metadata": {useMetadata, func() error { _, err := st.resources.Read(ctx, nil); return err }},
+	} {
+		before := s.meter.Usage()
+		if err := c.do(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for use, after := range s.meter.Usage() {
+			n := after.Requests - before[use].Requests
+			switch {
+			case use == c.use && n != 1:
+				t.Errorf("%s: %d requests of %s, want 1", name, n, use)
+			case use != c.use && use != useMetadata && n != 0: // ranges may be read on the way
+				t.Errorf("%s: %d requests of %s, want none", name, n, use)
+			}
+		}
+	}
+
+	before := testutil.ToFloat64(s.meter.units.WithLabelValues(useOperations))
+	throttled = true
+	if err := read(st.resources)(); err != nil {
+		t.Fatal(err)
+	}
+	if have := testutil.ToFloat64(s.meter.requests.WithLabelValues(useOperations, "429")); have != 1 {
+		t.Errorf("%v throttled requests, want 1", have)
+	}
+	if have := testutil.ToFloat64(s.meter.units.WithLabelValues(useOperations)) - before; have != 5 {
+		t.Errorf("%v request units, want 5: both tries", have)
+	}
+}
+
+func TestMeterNoticesSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s, err := New(testConfig(t), Deps{Cosmos: a, CS: &clusterService{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.client.Close()
+		if err := s.meter.Failing(silence); err != nil {
+			t.Errorf("failing at once: %v", err)
+		}
+		if _, err := st.resources.ReadItem(t.Context(), azcosmos.NewPartitionKeyString("a"), "x", nil); err == nil {
+			t.Fatal("503 went unnoticed")
+		}
+		pause(t.Context(), 2*silence)
+		if err := s.meter.Failing(silence); err == nil || reason(err) != "answered 503 Service Unavailable" {
+			t.Errorf("have %v", err)
+		}
+		if _, err := st.resources.Read(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.meter.Failing(silence); err != nil {
+			t.Errorf("still failing: %v", err)
+		}
+		if err := s.cs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

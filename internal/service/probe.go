@@ -1,0 +1,68 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"opfeed/cs"
+)
+
+// Intervals of the watch over what the service depends on.
+const (
+	watchInterval = time.Second
+	// silence is how long Cosmos DB must have failed, with no success between,
+	// before the replica is not ready: a single lost connection is nothing.
+	silence = 5 * time.Second
+	// probeInterval is how often Cluster Service is asked while it works: an idle
+	// replica would not notice its absence otherwise.
+	probeInterval = 30 * time.Second
+)
+
+// absentObject is asked for as a probe: the answer that it does not exist shows
+// that Cluster Service works and accepts our credentials.
+var absentObject = cs.Ref{Kind: cs.Cluster, Cluster: "opfeed-readiness-probe"}
+
+// watch keeps the conditions of readiness true to what the clients see.
+func (s *Service) watch(ctx context.Context) {
+	for pause(ctx, watchInterval) {
+		if e := s.running.Load(); e != nil {
+			s.readiness.Set(conditionCosmos, s.meter.Failing(silence))
+			if !s.leased.Load() && len(e.snapshot().Ranges) > 0 {
+				s.leased.Store(true) // what is known once stays known
+				s.readiness.Set(conditionLeases, nil)
+			}
+		}
+		s.observeClusterService()
+	}
+}
+
+// probe asks Cluster Service now and then, more often while it fails.
+func (s *Service) probe(ctx context.Context) {
+	var b backoff
+	for {
+		_ = s.cs.Exists(ctx, absentObject) // the client keeps what came of it
+		if ctx.Err() != nil {
+			return
+		}
+		if s.observeClusterService() {
+			b.reset()
+			if !pause(ctx, jitter(probeInterval)) {
+				return
+			}
+		} else if !b.wait(ctx) {
+			return
+		}
+	}
+}
+
+func (s *Service) observeClusterService() bool {
+	ok, since, why := s.cs.Healthy()
+	switch {
+	case ok:
+		s.readiness.Set(conditionClusterService, nil)
+	case !since.IsZero():
+		s.readiness.Set(conditionClusterService, errors.New(why))
+	}
+	return ok
+}

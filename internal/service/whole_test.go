@@ -1,0 +1,114 @@
+package service
+
+import (
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
+	"opfeed/cs/cssim"
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/inproc"
+	"opfeed/leases"
+)
+
+// TestWholeReplica runs everything against emulated servers: ready, one
+// operation from Accepted to Succeeded, and a stop that gives the leases back.
+func TestWholeReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, on := t.Context(), int32(-1)
+		account := cosmosemu.New(cosmosemu.Options{Key: marker})
+		if err := account.Create("db",
+			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+		); err != nil {
+			t.Fatal(err)
+		}
+		clusters := cssim.New(cssim.Options{Speed: 60, Seed: 1})
+		r := start(t, testConfig(t), Deps{Cosmos: inproc.New(account), CS: inproc.New(clusters)})
+		pause(ctx, 10*time.Second)
+		if code, is := r.conditions(t); code != http.StatusOK {
+			t.Fatalf("not ready: %v\n%v", is, r.logs.All())
+		}
+
+		const internalID = "/api/aro_hcp/v1alpha1/clusters/2k3j4h5g"
+		if err := clusters.Plant(internalID, "ready"); err != nil {
+			t.Fatal(err)
+		}
+		st, err := r.connect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.client.Close()
+		const subscription, id = "00000000-0000-0000-0000-000000000001", "11111111-0000-0000-0000-000000000001"
+		key := azcosmos.NewPartitionKeyString(subscription)
+		_, err = st.resources.CreateItem(ctx, key, []byte(`{"id":"`+id+`","partitionKey":"`+subscription+`",
+			"resourceType":"Microsoft.RedHatOpenShift/hcpOperationStatuses","ttl":604800,"properties":{
+			"request":"Create","status":"Accepted","internalId":"`+internalID+`",
+			"startTime":"`+time.Now().UTC().Format(time.RFC3339)+`","lastTransitionTime":"`+time.Now().UTC().Format(time.RFC3339)+`",
+			"operationId":"/subscriptions/`+subscription+`/providers/Microsoft.RedHatOpenShift/locations/x/hcpOperationStatuses/`+id+`",
+			"externalId":"/subscriptions/`+subscription+`/resourceGroups/g/providers/Microsoft.RedHatOpenShift/hcpOpenShiftClusters/c"}}`), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pause(ctx, time.Minute)
+		item, err := st.resources.ReadItem(ctx, key, id, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(item.Value), `"status":"Succeeded"`) {
+			t.Errorf("the operation has not ended: %s\n%v", item.Value, r.logs.All())
+		}
+		synctest.Wait()
+		snap := r.Snapshot()
+		if len(snap.Ranges) != 1 || !snap.Ranges[0].Mine || len(snap.Quarantined) != 0 || snap.Pending != 0 {
+			t.Errorf("have %+v", snap.Snapshot)
+		}
+		for _, use := range []string{useFeed, useLeases, useLists, useOperations} {
+			if u := snap.Service.Cosmos[use]; u.Requests == 0 || u.RequestUnits == 0 {
+				t.Errorf("nothing was spent on %s", use)
+			}
+		}
+		spent(t, account.Stats(), snap.Service.Cosmos)
+
+		began := time.Now()
+		r.stop()
+		if err := <-r.result; err != nil || time.Since(began) > 5*time.Second {
+			t.Errorf("stopped after %v with %v", time.Since(began), err)
+		}
+		list, err := leases.NewStore(st.leases, st.leasePrefix).List(ctx)
+		if err != nil || len(list) != 1 || list[0].Owner != "" || list[0].Continuation == "" {
+			t.Errorf("leases left behind: %+v, %v", list, err)
+		}
+	})
+}
+
+// spent holds what the service says it has spent to what the account charged.
+func spent(t *testing.T, stats cosmosemu.Stats, usage map[string]Usage) {
+	t.Helper()
+	var charged, leases, total Usage
+	for _, c := range stats.Charges {
+		if c.Agent != applicationID {
+			t.Errorf("requests of an unknown agent: %+v", c)
+		}
+		charged = Usage{charged.Requests + c.Requests, charged.RequestUnits + c.RequestUnits}
+		if c.Container == "Leases" && c.Kind != "metadata" {
+			leases = Usage{leases.Requests + c.Requests, leases.RequestUnits + c.RequestUnits}
+		}
+	}
+	for _, u := range usage {
+		total = Usage{total.Requests + u.Requests, total.RequestUnits + u.RequestUnits}
+	}
+	for what, pair := range map[string][2]Usage{"in all": {total, charged}, "leases": {usage[useLeases], leases}} {
+		have, want := pair[0], pair[1]
+		rounding := 0.005 * float64(want.Requests) // a reply tells two decimals
+		if have.Requests != want.Requests || math.Abs(have.RequestUnits-want.RequestUnits) > rounding {
+			t.Errorf("%s: have %+v, charged %+v", what, have, want)
+		}
+	}
+}

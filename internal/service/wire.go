@@ -1,0 +1,66 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sourcegraph/conc"
+
+	"opfeed/processor"
+	"opfeed/processor/operations"
+	"opfeed/processor/status"
+)
+
+// engine is what runs once Cosmos DB was found.
+type engine struct {
+	run           func(context.Context) error // until ctx ends, and the work has
+	snapshot      func() status.Snapshot
+	subscriptions func() map[string]int
+}
+
+// newEngine puts the engine together. It does no I/O.
+func (s *Service) newEngine(st *stores) (*engine, error) {
+	ops, err := operations.New(s.cfg.Operations, operations.Deps{
+		Resources: st.resources,
+		Locks:     st.locks,
+		CS:        s.cs,
+		Instance:  s.cfg.Instance,
+		Log:       s.log,
+		Metrics:   s.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make operations handler: %w", err)
+	}
+	registry, err := operations.NewRegistry(s.cfg.Registry, operations.RegistryDeps{
+		Resources:     st.resources,
+		PartitionKeys: st.partitionKeys,
+		Log:           s.log,
+		Metrics:       s.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make registry: %w", err)
+	}
+	p, err := processor.New(s.cfg.Processor, s.cfg.Leases, adapt(ops), processor.Deps{
+		Monitored:   st.resources,
+		Leases:      st.leases,
+		LeasePrefix: st.leasePrefix,
+		Instance:    s.cfg.Instance,
+		Log:         s.log,
+		Metrics:     s.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make processor: %w", err)
+	}
+	return &engine{
+		run: func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			var group conc.WaitGroup
+			defer group.Wait()
+			defer cancel()
+			group.Go(func() { _ = registry.Run(ctx) }) // returns nil
+			return p.Run(ctx)
+		},
+		snapshot:      p.Snapshot,
+		subscriptions: registry.Counts,
+	}, nil
+}
