@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string // on the stream that the code calls for
+	}{
+		"nothing":           {nil, exitUsage, "Commands:"},
+		"help":              {[]string{"help"}, exitOK, "Commands:"},
+		"unknown command":   {[]string{"down"}, exitUsage, `unknown command "down"`},
+		"help of a command": {[]string{"up", "-h"}, exitOK, "-subscriptions"},
+		"unknown flag":      {[]string{"up", "--nope"}, exitUsage, "-nope"},
+		"an argument":       {[]string{"up", "now"}, exitUsage, `unexpected argument "now"`},
+		"replicas":          {[]string{"up", "--replicas", "2"}, exitUsage, "only one replica can run"},
+		"no replica":        {[]string{"up", "--replicas", "0"}, exitUsage, "must be 1"},
+		"rate":              {[]string{"up", "--rate", "0"}, exitUsage, "rate 0"},
+		"all problems":      {[]string{"up", "--rate", "-1", "--subscriptions", "0", "--speed", "0"}, exitUsage, "speed"},
+		"log level":         {[]string{"up", "--log-level", "loud"}, exitUsage, "--log-level"},
+		"no such folder":    {[]string{"up", "--documents", "/no/such/folder"}, exitUsage, "--documents"},
+		"no place for it":   {[]string{"up", "--report", "/no/such/folder/r.json"}, exitUsage, "--report"},
+		"load without URLs": {[]string{"load"}, exitUsage, "the Cluster Service URL is missing"},
+		"no key file":       {[]string{"load", "--cosmos-key-file", "/no/such/file"}, exitUsage, "--cosmos-key-file"},
+		"speed of cs":       {[]string{"cs", "--speed", "-1"}, exitUsage, "--speed must be above 0"},
+		"bad address":       {[]string{"cosmos", "--listen", "127.0.0.1:99999"}, exitBad, "listen on 127.0.0.1:99999"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			if code := run(context.Background(), c.args, &out, &errs); code != c.code {
+				t.Errorf("exit %d, want %d\n%s%s", code, c.code, out.String(), errs.String())
+			}
+			said, silent := errs.String(), out.String()
+			if c.code == exitOK {
+				said, silent = silent, said
+			}
+			if !strings.Contains(said, c.want) || silent != "" {
+				t.Errorf("said %q, and on the other stream %q; want %q", said, silent, c.want)
+			}
+		})
+	}
+}
+
+// The parts say how to reach them, answer there, and end with their context.
+func TestPartsAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		variable string
+		path     string
+	}{
+		"cosmos": {"OPFEED_COSMOS_ENDPOINT", "/_emulator/stats"},
+		"cs":     {"OPFEED_CS_URL", "/_simulator/journal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			r, w := io.Pipe()
+			code := make(chan int, 1)
+			go func() {
+				code <- run(ctx, []string{name, "--listen", "127.0.0.1:0"}, w, io.Discard)
+				_ = w.Close()
+			}()
+			url := exported(t, r, c.variable)
+			go func() { _, _ = io.Copy(io.Discard, r) }()
+			resp, err := http.Get(url + c.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%s answered %d", c.path, resp.StatusCode)
+			}
+			host, _, _ := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
+			if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+				t.Errorf("listens on %s", url)
+			}
+			cancel()
+			if got := <-code; got != exitOK {
+				t.Errorf("exit %d", got)
+			}
+		})
+	}
+}
+
+func exported(t *testing.T, r io.Reader, variable string) string {
+	t.Helper()
+	var text strings.Builder
+	buf := make([]byte, 512)
+	for {
+		n, err := r.Read(buf)
+		text.Write(buf[:n])
+		if _, rest, ok := strings.Cut(text.String(), "export "+variable+"="); ok {
+			if value, _, ok := strings.Cut(rest, "\n"); ok {
+				return value
+			}
+		}
+		if err != nil {
+			t.Fatalf("no %s in %q: %v", variable, text.String(), err)
+		}
+	}
+}

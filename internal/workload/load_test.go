@@ -1,0 +1,80 @@
+package workload
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLoadedDocuments(t *testing.T) {
+	dir := t.TempDir()
+	operation := func(id, status, request, internalID string) string {
+		return fmt.Sprintf(`{"id":%q,"partitionKey":"s","_etag":"x","resourceType":"microsoft.redhatopenshift/hcpoperationstatuses",
+			"properties":{"status":%q,"request":%q,"internalId":%q,"operationId":"/x/%s"}}`, id, status, request, internalID, id)
+	}
+	files := map[string]string{
+		"a-first.json":      operation("one", "Accepted", "Create", "/api/clusters_mgmt/v1/clusters/A"),
+		"b-second.json":     operation("one", "Succeeded", "Create", "/api/clusters_mgmt/v1/clusters/A"),
+		"c-pending.json":    operation("two", "Accepted", "Update", "/api/aro_hcp/v1alpha1/clusters/b/node_pools/c"),
+		"d-again.json":      operation("three", "Accepted", "Update", "/API/clusters_mgmt/v1/clusters/b/node_pools/c"),
+		"e-credential.json": operation("four", "Accepted", "RequestCredential", "/api/clusters_mgmt/v1/clusters/b"),
+		"f-broken.json":     `{"id":`,
+		"g-nowhere.json":    `{"id":"x"}`,
+		"h-other.json":      `{"id":"y","partitionKey":"s","resourceType":"other"}`,
+	}
+	for name, body := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var words []string
+	say := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	l := &loaded{documents: map[key]loadedDocument{}}
+	for _, name := range []string{"a-first", "b-second", "c-pending", "d-again", "e-credential", "f-broken", "g-nowhere", "h-other"} {
+		if err := l.read(filepath.Join(dir, name+".json"), say); err != nil {
+			t.Fatal(err)
+		}
+	}
+	es := l.operations(say)
+	said := strings.Join(words, "\n")
+	for _, want := range []string{
+		"b-second.json has the partition and id of a-first.json", "f-broken.json is no JSON object",
+		"g-nowhere.json has no id", `e-credential.json is left alone: its request is "RequestCredential"`,
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("did not say %q, but\n%s", want, said)
+		}
+	}
+	if len(es) != 3 || l.leftAlone != 1 || len(l.documents) != 5 {
+		t.Fatalf("%d operations, %d left alone, %d documents", len(es), l.leftAlone, len(l.documents))
+	}
+	one, two, three := es[0], es[1], es[2]
+	if one.Status != "Succeeded" || one.Terminal.IsZero() {
+		t.Errorf("of colliding documents the last must count: %+v", one)
+	}
+	if two.Object != three.Object || two.Shared || !three.Shared {
+		t.Errorf("operations on one object: %q %v, %q %v", two.Object, two.Shared, three.Object, three.Shared)
+	}
+	if _, system := one.Before["_etag"]; system {
+		t.Error("system properties were kept")
+	}
+}
+
+func TestLifeFor(t *testing.T) {
+	for _, c := range []struct {
+		object string
+		r      Request
+		want   string
+	}{
+		{"/api/aro_hcp/v1alpha1/clusters/a", Create, "installing"},
+		{"/api/aro_hcp/v1alpha1/clusters/a/node_pools/b", Update, "updating"},
+		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Update, "ready"},
+		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Delete, "uninstalling"},
+	} {
+		if got := lifeFor(objectKind(c.object), c.r); got != c.want {
+			t.Errorf("%s of %s: %q, want %q", c.r, c.object, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package workload
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Kind is the kind of an ARM resource that operations work on.
+type Kind uint8
+
+// The kinds of resources.
+const (
+	Cluster Kind = iota
+	NodePool
+	ExternalAuth
+)
+
+// Request is what an operation does to its resource.
+type Request uint8
+
+// The requests.
+const (
+	Create Request = iota
+	Update
+	Delete
+)
+
+// Generation is one of the three schema generations of documents that share
+// the Resources container.
+type Generation uint8
+
+// The generations, oldest first.
+const (
+	Flat     Generation = iota // UUID ids, properties.resourceId
+	Envelope                   // pipe-delimited or UUIDv5 ids, resourceID in the envelope
+	Metadata                   // UUIDv5 ids, cosmosMetadata, serviceProviderProperties
+)
+
+// Target is one resource, as ARM and as Cluster Service name it.
+type Target struct {
+	Kind         Kind
+	Generation   Generation
+	Subscription string // lower case: the partition key
+	Group        string // resource group
+	Cluster      string // name of the cluster
+	Child        string // name of the node pool or external auth, "" for a cluster
+	ClusterID    string // Cluster Service's id of the cluster
+	ChildID      string // Cluster Service's id of the child
+	DocumentID   string // id of the resource document
+	// Variant picks among the spellings that one generation has: casing of
+	// types, API prefix of the internal id, with or without cosmosMetadata.
+	Variant int
+}
+
+const (
+	providerNamespace = "Microsoft.RedHatOpenShift"
+	location          = "fake-location"
+	aroPrefix         = "/api/aro_hcp/v1alpha1/"
+	mgmtPrefix        = "/api/clusters_mgmt/v1/"
+)
+
+// documentNamespace is the namespace in which the newest generation's document
+// ids are UUIDv5 of the lower-case resource ID.
+var documentNamespace = uuid.MustParse("bf1ee0a1-0147-41ed-a083-d3cbbf7bea99")
+
+func (k Kind) String() string {
+	return [...]string{"Cluster", "NodePool", "ExternalAuth"}[k]
+}
+
+func (r Request) String() string {
+	return [...]string{"Create", "Update", "Delete"}[r]
+}
+
+// ResourceID is the ARM id of the target.
+func (t Target) ResourceID() string {
+	id := "/subscriptions/" + t.Subscription + "/resourceGroups/" + t.Group +
+		"/providers/" + providerNamespace + "/hcpOpenShiftClusters/" + t.Cluster
+	switch t.Kind {
+	case NodePool:
+		id += "/nodePools/" + t.Child
+	case ExternalAuth:
+		id += "/externalAuths/" + t.Child
+	case Cluster:
+	}
+	return id
+}
+
+// ResourceType is the ARM type of the target, in ARM's casing.
+func (t Target) ResourceType() string {
+	return providerNamespace + [...]string{
+		"/hcpOpenShiftClusters",
+		"/hcpOpenShiftClusters/nodePools",
+		"/hcpOpenShiftClusters/externalAuths",
+	}[t.Kind]
+}
+
+// InternalID is the path of the target's object in Cluster Service, as the
+// front end of its generation stores it.
+func (t Target) InternalID() string {
+	prefix := mgmtPrefix
+	if t.Variant%2 == 1 {
+		prefix = aroPrefix
+	}
+	return prefix + t.path()
+}
+
+// Object is the aro_hcp form of InternalID, under which the simulator's
+// journal lists the object.
+func (t Target) Object() string {
+	return aroPrefix + t.path()
+}
+
+// Name is the last segment of the target's ARM id.
+func (t Target) Name() string {
+	if t.Kind == Cluster {
+		return t.Cluster
+	}
+	return t.Child
+}
+
+func (t Target) path() string {
+	p := "clusters/" + t.ClusterID
+	switch t.Kind {
+	case NodePool:
+		p += "/node_pools/" + t.ChildID
+	case ExternalAuth:
+		p += "/external_auth_config/external_auths/" + t.ChildID
+	case Cluster:
+	}
+	return p
+}
+
+// canonical brings an internal id into the form that the journal uses.
+func canonical(internalID string) string {
+	id := strings.ToLower(strings.TrimSpace(internalID))
+	if rest, ok := strings.CutPrefix(id, mgmtPrefix); ok {
+		return aroPrefix + rest
+	}
+	return id
+}
+
+func hashedID(resourceID string) string {
+	return uuid.NewSHA1(documentNamespace, []byte(strings.ToLower(resourceID))).String()
+}
+
+func pipedID(resourceID string) string {
+	return strings.ReplaceAll(strings.ToLower(resourceID), "/", "|")
+}
+
+func lastSegment(id string) string {
+	return id[strings.LastIndexByte(id, '/')+1:]
+}
+
+func isResource(resourceType string) bool {
+	for _, k := range []Kind{Cluster, NodePool, ExternalAuth} {
+		if strings.EqualFold(resourceType, (Target{Kind: k}).ResourceType()) {
+			return true
+		}
+	}
+	return false
+}
