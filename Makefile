@@ -1,0 +1,47 @@
+# Everything a developer runs. `make` alone lists it.
+
+SHELL = bash
+GO ?= go
+ARGS ?=
+FUZZTIME ?= 10s
+GOLANGCI_LINT_VERSION = v2.12.2
+GOVULNCHECK_VERSION = v1.9.0
+
+.PHONY: help run build test lint vuln cover config fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+run: ## the whole system on this machine: emulator, simulator, front end, service (options in ARGS)
+	$(GO) run ./cmd/opfeed-dev up $(ARGS)
+
+build: ## compile everything; the commands go to bin/
+	$(GO) build ./...
+	mkdir -p bin
+	$(GO) build -o bin/ ./cmd/...
+
+test: ## all tests, with the race detector; a package has 5 minutes
+	$(GO) test -race -timeout 5m ./...
+
+lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
+	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && "$$lint" run --timeout 10m
+
+vuln: ## known vulnerabilities in what we call; says "skipped" where the database is out of reach
+	@.ci/vuln $(GOVULNCHECK_VERSION)
+
+cover: ## test coverage: total, and the profile in bin/cover.out
+	mkdir -p bin
+	$(GO) test -timeout 5m -coverpkg ./... -coverprofile bin/cover.out ./...
+	$(GO) tool cover -func bin/cover.out | tail -n 1
+
+config: ## write docs/configuration.md from the code
+	$(GO) run ./cmd/opfeed config > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@.ci/fuzz $(FUZZTIME)
+
+clean: ## remove what make made
+	rm -rf bin docs/configuration.md.new
