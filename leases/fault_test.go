@@ -25,8 +25,12 @@ func TestReplyLost(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		for _, every := range []int{2, 3, 7} {
-			p.wire.set(func(r *http.Request, nth int) fault {
-				if isWrite(r) && nth%every == 0 {
+			nth := map[string]int{} // of each lease
+			p.wire.set(func(r *http.Request, _ int) fault {
+				if !isWrite(r) {
+					return pass
+				}
+				if nth[r.URL.Path]++; nth[r.URL.Path]%every == 0 {
 					return swallow
 				}
 				return pass

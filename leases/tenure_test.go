@@ -122,27 +122,21 @@ func TestCheckpointUnchanged(t *testing.T) {
 
 func TestCheckpointNow(t *testing.T) {
 	inWorld(t, func(w *world) {
-		var tenure *Tenure
-		p := w.process("a").start(func(stop, _ context.Context, s *tenureSeen) error {
-			if s.token == "0" {
-				tenure = s.t
-			}
-			<-stop.Done()
-			return nil
-		})
+		p := w.process("a").start(nil)
 		time.Sleep(time.Second)
+		tenure := p.holds("0")
 		began := time.Now()
-		if err := tenure.CheckpointNow(t.Context(), at(1)); err != nil || time.Since(began) > 10*time.Millisecond {
+		if err := tenure.CheckpointNow(w.t.Context(), at(1)); err != nil || time.Since(began) > 10*time.Millisecond {
 			t.Errorf("first checkpoint: %v after %s", err, time.Since(began))
 		}
 		if d := w.read("0"); d.Continuation != at(1) {
 			t.Errorf("stored %+v", d)
 		}
-		if err := tenure.CheckpointNow(t.Context(), ""); err == nil {
+		if err := tenure.CheckpointNow(w.t.Context(), ""); err == nil {
 			t.Error("an empty position was stored")
 		}
 		p.wire.set(always(throttle))
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("too slow"))
+		ctx, cancel := context.WithTimeoutCause(w.t.Context(), 3*time.Second, errors.New("too slow"))
 		defer cancel()
 		if err := tenure.CheckpointNow(ctx, at(2)); err == nil || err.Error() != "too slow" {
 			t.Errorf("checkpoint in a storm: %v", err)
@@ -151,7 +145,7 @@ func TestCheckpointNow(t *testing.T) {
 			t.Errorf("stored %+v", d)
 		}
 		p.wire.set(nil)
-		if err := tenure.CheckpointNow(t.Context(), at(2)); err != nil {
+		if err := tenure.CheckpointNow(w.t.Context(), at(2)); err != nil {
 			t.Errorf("checkpoint after it: %v", err)
 		}
 		p.wire.set(func(r *http.Request, _ int) fault {
@@ -160,12 +154,12 @@ func TestCheckpointNow(t *testing.T) {
 			}
 			return pass
 		})
-		if err := tenure.CheckpointNow(t.Context(), at(3)); err != ErrLost {
+		if err := tenure.CheckpointNow(w.t.Context(), at(3)); err != ErrLost {
 			t.Errorf("checkpoint while it is lost: %v", err)
 		}
 		p.wire.set(nil)
 		p.stop()
-		if err := tenure.CheckpointNow(t.Context(), at(4)); err != ErrLost {
+		if err := tenure.CheckpointNow(w.t.Context(), at(4)); err != ErrLost {
 			t.Errorf("checkpoint after the end: %v", err)
 		}
 		if d := w.read("0"); d.Continuation != at(2) {

@@ -40,7 +40,7 @@ type world struct {
 	raw     *azcosmos.ContainerClient
 	ranges  []Range
 	mu      sync.Mutex
-	written []Document // every lease version that was stored, by whoever, in order
+	written []Document // every lease version that was stored through a wire
 }
 
 // inWorld runs f in a bubble with a clock of its own.
@@ -111,10 +111,14 @@ func (w *world) put(d Document) Document {
 	return done
 }
 
+// history gives the versions of a lease in the order in which they were stored:
+// the emulator counts its ETags up.
 func (w *world) history(token string) []Document {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.written), func(d Document) bool { return d.Token != token })
+	list := slices.DeleteFunc(slices.Clone(w.written), func(d Document) bool { return d.Token != token })
+	slices.SortFunc(list, func(a, b Document) int { return strings.Compare(a.ETag, b.ETag) })
+	return list
 }
 
 // fault is what a wire does with a request.

@@ -17,6 +17,11 @@ type writer struct {
 	log    *zap.Logger
 	stored Document // the version our next write is based on
 
+	// The newest renewal that was sent, and when first: finding it stored
+	// proves as much as the reply would have.
+	tried   int64
+	triedAt time.Time
+
 	retry  backoff
 	failed bool // the last write, for the log
 }
@@ -109,6 +114,9 @@ func (w *writer) attempt(ctx context.Context, release bool) (result verdict, wai
 	p, _ := w.t.pending()
 	next := w.stored
 	next.Renewal++
+	if next.Renewal != w.tried {
+		w.tried, w.triedAt = next.Renewal, started
+	}
 	next.Timestamp = w.m.now()
 	if p.number > 0 { // else whatever is stored is the position
 		next.Continuation = p.continuation
@@ -154,9 +162,11 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 	switch {
 	case ours && now.Owner == w.stored.Owner:
 		// Our own write whose reply was lost, or somebody wrote a request into
-		// the document: take it as it is and write the newest state onto it. It
-		// proves nothing about the window; the next write does.
+		// the document: take it as it is and write the newest state onto it.
 		stale := now.ETag == w.stored.ETag // a replica that lags: it would be refused again
+		if now.Renewal == w.tried && !w.t.wrote(position{}, w.triedAt.Add(w.m.cfg.window()), now.Timestamp) {
+			return lost, 0
+		}
 		w.stored = now
 		if stale {
 			return tryAgain, w.retry.next(nil)

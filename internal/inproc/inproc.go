@@ -38,7 +38,7 @@ func (t *Transport) Do(req *http.Request) (*http.Response, error) {
 // network, a lost reply says nothing about the effect.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
-		defer req.Body.Close() //nolint:errcheck // nothing to be done about it
+		defer req.Body.Close()
 	}
 	ctx := req.Context()
 	if err := ctx.Err(); err != nil {

@@ -1,0 +1,66 @@
+package cosmosemu
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"hash/fnv"
+	"net/http"
+)
+
+// maxToken is the size that the service keeps continuation tokens under.
+const maxToken = 1000
+
+// continuation is where a query or a list goes on. Clients see it as opaque.
+type continuation struct {
+	// Query is a hash of what was asked: a token fits only the same question.
+	Query uint64 `json:"q"`
+	// Min is the first key of the range that is being read.
+	Min string `json:"m,omitempty"`
+	// Serial is the last item that was looked at.
+	Serial uint64 `json:"s,omitempty"`
+	// Rows is how many rows were returned, Skipped how many OFFSET left out.
+	Rows    int `json:"r,omitempty"`
+	Skipped int `json:"o,omitempty"`
+	// Key is the last row's key of ORDER BY: a list of one, or of none for
+	// undefined. Without it, when it would be too long, Rows is all there is.
+	Key []any `json:"k"`
+}
+
+func (c *continuation) String() string {
+	return base64.RawURLEncoding.EncodeToString(encode(c))
+}
+
+// continued reads the request's token; the zero value means from the start.
+func (x *exchange) continued() (*continuation, error) {
+	h := fnv.New64a()
+	for _, part := range []string{
+		x.target.database, x.target.container, x.header(headerPartitionKey),
+		x.header("x-ms-documentdb-partitionkeyrangeid"), string(x.body),
+	} {
+		h.Write([]byte(part))
+		h.Write([]byte{0xff})
+	}
+	question := h.Sum64()
+	token := x.header("x-ms-continuation")
+	if token == "" {
+		return &continuation{Query: question}, nil
+	}
+	c, ok := parseContinuation(token)
+	if !ok {
+		return nil, refuse(http.StatusBadRequest, "the continuation token is malformed")
+	}
+	if c.Query != question {
+		return nil, refuse(http.StatusBadRequest, "the continuation token belongs to another query")
+	}
+	return c, nil
+}
+
+func parseContinuation(token string) (*continuation, bool) {
+	const most = 1 << 31 // rows: safe to add
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	c := &continuation{}
+	if err != nil || json.Unmarshal(text, c) != nil {
+		return nil, false
+	}
+	return c, c.Rows >= 0 && c.Rows < most && c.Skipped >= 0 && c.Skipped < most && len(c.Key) <= 1
+}

@@ -1,0 +1,50 @@
+// Package cosmosemu is an in-memory account of Azure Cosmos DB for NoSQL, as an
+// http.Handler: the REST surface that azcosmos uses, close enough to run what
+// was written for the service, unchanged, in a test or on a laptop.
+//
+// Emulated:
+//
+//   - the account, which advertises the address it was asked at; databases and
+//     containers (create, read, replace, delete, list, query); a container's
+//     definition is returned as it came, with version 2 of the partition key's
+//     hash where none was given
+//   - partition key ranges: one physical partition for each container
+//   - items: create, read, replace, upsert, patch, delete, If-Match and
+//     If-None-Match, Prefer: return=minimal, hierarchical partition keys
+//   - atomic batches; patches with conditions
+//   - queries, see package sql: in one logical partition, with the partition key
+//     in a header or in WHERE; across them, what the service's gateway answers;
+//     paging; and the plain list of items
+//   - the change feed, incremental: from the beginning, from now, from a
+//     position, after a time (exclusive, in whole seconds); per range, partition
+//     key, or range of effective partition keys; a page never tears a commit
+//   - time to live, by time.Now, without goroutines: what has expired is gone at
+//     once, from the second _ts + ttl on
+//   - session tokens "<range>:-1#<lsn>", also on refusals; reading with a token
+//     that is ahead is 404/1002
+//   - request charges, by the model of RequestCharges; statistics of them, also
+//     at GET /_emulator/stats
+//   - the master key, with the clock check; Entra ID tokens in the unsigned form
+//     that Microsoft's emulator takes, for the data plane only
+//
+// Not emulated: throughput, offers and 429; stored procedures, triggers, user
+// defined functions; unique keys; computed properties; indexing (policies are
+// returned, not applied; every query is allowed); consistency levels; several
+// regions; attachments, conflicts, users and permissions; batches that are not
+// atomic; query plans; the change feed with all versions and deletes. What is
+// asked for and not known is refused, with a message that names it.
+//
+// Where the service's behaviour is not documented, the less convenient one was
+// chosen: patch operations without a value are 400 (azcosmos leaves out a nil
+// value), and an undefined argument makes ARRAY_CONTAINS undefined, so that NOT
+// of it selects nothing.
+//
+// # Structure
+//
+// server.go takes a request through its stages, on one exchange: locate, in
+// route.go; authenticate, in auth.go; the handler. Handlers know the wire
+// format. They find the physical partition through routing, which is immutable
+// and replaced as a whole; a partition stores items and knows neither. Each
+// partition has one log of commits: its sequence number grows by one with every
+// commit, a batch is one commit, and the log in that order is the change feed.
+package cosmosemu

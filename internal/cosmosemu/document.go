@@ -1,0 +1,145 @@
+package cosmosemu
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// itemKey identifies an item in its container: an id is unique only among the
+// items with the same partition key.
+type itemKey struct {
+	partition string // see partitionKey.key
+	id        string
+}
+
+// slot is an item from its creation to its deletion, through all versions.
+type slot struct {
+	itemKey
+	epk     string
+	serial  uint64    // order of creation in the container
+	current *document // nil once deleted; guarded by the partition's lock
+}
+
+// document is one version of an item. It never changes once committed.
+type document struct {
+	slot *slot
+	// raw is the item as it is read: what the client sent, then the system
+	// properties. The client's part ends before userEnd, its brace not counted.
+	raw        []byte
+	userEnd    int
+	ttl        int64 // seconds; -1: never; 0: the container's default
+	properties int
+	etag       string // with its quotes
+	ts         int64
+	lsn        int64
+
+	parsed atomic.Pointer[any]
+}
+
+var systemProperties = []string{"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"}
+
+// item is a body that may become a version of an item.
+type item struct {
+	user       []byte // the object without system properties
+	ttl        int64
+	properties int
+	id         string
+	key        partitionKey
+}
+
+// parseItem checks the body of a create, an upsert or a replace, and copies
+// what it keeps of it.
+func (d *definition) parseItem(body []byte) (*item, error) {
+	shape, err := checkJSON(body)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
+	}
+	list, ok := splitObject(body)
+	if !ok {
+		return nil, refuse(http.StatusBadRequest, "an item must be a JSON object")
+	}
+	return d.makeItem(list, shape.properties)
+}
+
+func (d *definition) makeItem(list members, properties int) (*item, error) {
+	list = slices.DeleteFunc(list, func(m member) bool { return slices.Contains(systemProperties, m.name) })
+	id, ok := list.get("id")
+	it := &item{properties: properties}
+	if it.id, ok = stringValue(id); !ok || it.id == "" {
+		return nil, refuse(http.StatusBadRequest, "an item needs an id, a string that is not empty")
+	}
+	if len(it.id) > 1023 {
+		return nil, refuse(http.StatusBadRequest, "an id has at most 1023 bytes")
+	}
+	if ttl, ok := list.get("ttl"); ok {
+		if it.ttl, ok = wholeValue(ttl); !ok || it.ttl < -1 || it.ttl == 0 || it.ttl > 1<<31-1 {
+			return nil, refuse(http.StatusBadRequest, "ttl is %s: it must be -1 or a positive whole number", ttl)
+		}
+	}
+	var err error
+	if it.key, err = d.partitionKeyOf(list); err != nil {
+		return nil, err
+	}
+	it.user = list.append(nil)
+	if len(it.user) > maxBody {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "an item has at most %d bytes", maxBody)
+	}
+	return it, nil
+}
+
+// newDocument makes a version of the item in a slot.
+func newDocument(owner *container, s *slot, it *item, etag string, ts int64) *document {
+	d := &document{slot: s, ttl: it.ttl, properties: it.properties, etag: `"` + etag + `"`, ts: ts, userEnd: len(it.user) - 1}
+	rid := owner.itemRID(s.serial)
+	raw := make([]byte, 0, len(it.user)+256)
+	raw = append(raw, it.user[:d.userEnd]...)
+	d.raw = fmt.Appendf(raw, `,"_rid":"%s","_self":"%sdocs/%s/","_etag":"\"%s\"","_attachments":"attachments/","_ts":%d}`,
+		rid, owner.self(), rid, etag, ts)
+	return d
+}
+
+// user is the item without system properties.
+func (d *document) user() []byte {
+	return append(d.raw[:d.userEnd:d.userEnd], '}')
+}
+
+// size is what charges are computed from.
+func (d *document) size() int { return d.userEnd + 1 }
+
+// inFeed is the document as the change feed shows it.
+func (d *document) inFeed(to []byte) []byte {
+	to = append(to, d.raw[:len(d.raw)-1]...)
+	to = append(to, `,"_lsn":`...)
+	to = strconv.AppendInt(to, d.lsn, 10)
+	return append(to, '}')
+}
+
+// value is the document for a query, decoded when first asked for.
+func (d *document) value() any {
+	if value := d.parsed.Load(); value != nil {
+		return *value
+	}
+	var value any
+	if err := json.Unmarshal(d.raw, &value); err != nil {
+		panic(fmt.Sprintf("cosmosemu: decode an item that was checked: %v", err))
+	}
+	d.parsed.Store(&value)
+	return value
+}
+
+// ridOf encodes a resource id: a slash would not fit into a link.
+func ridOf(parts ...[]byte) string {
+	return strings.ReplaceAll(base64.StdEncoding.EncodeToString(slices.Concat(parts...)), "/", "-")
+}
+
+// itemRID is 16 bytes: 4 of the database, 4 of the container, 8 of the item.
+func (c *container) itemRID(serial uint64) string {
+	return ridOf(c.ridBytes[:], binary.LittleEndian.AppendUint64(nil, serial))
+}

@@ -1,0 +1,136 @@
+package cosmosemu
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"opfeed/internal/epk"
+)
+
+// maxLSN is beyond what anything can reach, and safe to compute with.
+const maxLSN = 1 << 62
+
+// maxPageBytes is where a page ends, whatever the client asked for.
+const maxPageBytes = 4 << 20
+
+// readItems is GET on a container's items: the change feed, or a plain list.
+func (s *Server) readItems(x *exchange) (*reply, error) {
+	if x.isFeed() {
+		return s.readFeed(x)
+	}
+	return s.listItems(x)
+}
+
+// readFeed is the change feed in its incremental form: the latest version of
+// every item that changed after a position. Deletions and expiry do not show.
+func (s *Server) readFeed(x *exchange) (*reply, error) {
+	if mode := x.header("A-IM"); !strings.EqualFold(mode, "Incremental Feed") {
+		return nil, refuse(http.StatusBadRequest, "the change feed mode %.50q is not supported", mode)
+	}
+	c, err := s.container(x)
+	if err != nil {
+		return nil, err
+	}
+	p, accepted, err := x.feedScope(c)
+	if err != nil {
+		return nil, err
+	}
+	page := feedPage{bytes: maxPageBytes, accepted: accepted}
+	if page.items, err = x.maxItems(); err != nil {
+		return nil, err
+	}
+	current := p.position()
+	if err := x.arrive(p, current); err != nil {
+		return nil, err
+	}
+	if page.after, err = x.feedStart(&page, current); err != nil {
+		return nil, err
+	}
+	documents, last, current := p.changes(page, x.now)
+	x.sessions, x.lsn = x.sessions[:0], 0
+	x.visit(p, current)
+	r := &reply{status: http.StatusNotModified, charge: s.prices.feed(0)}
+	if len(documents) > 0 {
+		r.status = http.StatusOK
+		r.body = feedBody(c.rid, documents)
+		r.charge = s.prices.feed(len(r.body))
+	}
+	r.set("etag", strconv.Quote(strconv.FormatInt(last, 10)))
+	r.set("x-ms-item-count", strconv.Itoa(len(documents)))
+	return r, nil
+}
+
+func feedBody(rid string, documents []*document) []byte {
+	var body bytes.Buffer
+	body.WriteString(`{"_rid":"` + rid + `","Documents":[`)
+	for i, d := range documents {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		body.Write(d.inFeed(body.AvailableBuffer()))
+	}
+	body.WriteString(`],"_count":` + strconv.Itoa(len(documents)) + `}`)
+	return body.Bytes()
+}
+
+// feedScope finds the partition, and what of it the client wants: all, one
+// logical partition, or a range of effective partition keys.
+func (x *exchange) feedScope(c *container) (*partition, func(*document) bool, error) {
+	routes := c.routing.Load()
+	d := c.definition.Load()
+	key, err := x.givenKey(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	var p *partition
+	switch id := x.header("x-ms-documentdb-partitionkeyrangeid"); {
+	case id != "":
+		p, err = routes.byID(id)
+	case len(key) == len(d.paths):
+		p = routes.of(d.epk(key))
+	case len(routes.live) == 1:
+		p = routes.live[0]
+	default:
+		err = refuse(http.StatusBadRequest, "the request names neither a partition key range nor a partition key")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	low, high := x.header("x-ms-start-epk"), x.header("x-ms-end-epk")
+	if low == "" && high == "" && len(key) == 0 {
+		return p, func(*document) bool { return true }, nil
+	}
+	prefix := key.key()
+	return p, func(d *document) bool {
+		return strings.HasPrefix(d.slot.partition, prefix) && epk.Contains(low, high, d.slot.epk)
+	}, nil
+}
+
+// feedStart reads where to start: after a position, which wins; after a time;
+// or at the beginning. It returns the LSN, and adds to what is accepted.
+func (x *exchange) feedStart(page *feedPage, current int64) (int64, error) {
+	if etag := x.header("If-None-Match"); etag == "*" {
+		return current, nil
+	} else if etag != "" {
+		lsn, err := strconv.ParseInt(strings.Trim(etag, `"`), 10, 64)
+		if err != nil || lsn < 0 || lsn > maxLSN {
+			return 0, refuse(http.StatusBadRequest, "If-None-Match %.50q is not a position in the change feed", etag)
+		}
+		return lsn, nil
+	}
+	since := x.header("If-Modified-Since")
+	if since == "" {
+		return 0, nil
+	}
+	// azcosmos writes UTC where HTTP wants GMT.
+	start, err := time.Parse(time.RFC1123, since)
+	if err != nil {
+		return 0, refuse(http.StatusBadRequest, "If-Modified-Since %.50q is not an RFC 1123 date", since)
+	}
+	accepted := page.accepted
+	page.accepted = func(d *document) bool { return d.ts > start.Unix() && accepted(d) }
+	return 0, nil
+}

@@ -1,0 +1,246 @@
+package cosmosemu
+
+import (
+	"bytes"
+	"cmp"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"opfeed/internal/cosmosemu/sql"
+	"opfeed/internal/epk"
+)
+
+// page is one answer to a query in the making.
+type page struct {
+	statement *sql.Statement
+	from      *continuation
+	items     int
+	documents [][]byte
+	bytes     int
+	next      *continuation // nil: the end
+}
+
+// runQuery answers with one page. Rows come in the order of creation, or in
+// that of ORDER BY. A page without ORDER BY is of one physical partition.
+func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statement *sql.Statement) (*reply, error) {
+	from, err := x.continued()
+	if err != nil {
+		return nil, err
+	}
+	pg := &page{statement: statement, from: from}
+	if pg.items, err = x.maxItems(); err != nil {
+		return nil, err
+	}
+	at := 0
+	for at < len(scope.partitions)-1 && epk.Compare(scope.partitions[at].max, from.Min) <= 0 {
+		at++
+	}
+	p := scope.partitions[at]
+	_, ordered := statement.NeedsWholeResult()
+	after := from.Serial
+	if ordered {
+		after = 0
+	}
+	documents, lsn := scope.list(p, after, x)
+	if err := x.arrive(p, lsn); err != nil {
+		return nil, err
+	}
+	switch {
+	case statement.Count():
+		pg.count(documents)
+	case ordered:
+		pg.sorted(documents)
+	default:
+		pg.plain(documents)
+		if pg.next == nil && at+1 < len(scope.partitions) {
+			pg.next = &continuation{Query: from.Query, Min: scope.partitions[at+1].min}
+		} else if pg.next != nil {
+			pg.next.Min = p.min
+		}
+	}
+	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(1, pg.bytes)), nil
+}
+
+// list returns what a partition has in the scope.
+func (q *queryScope) list(p *partition, after uint64, x *exchange) ([]*document, int64) {
+	if q.whole {
+		return p.list(&q.prefix, after, x.now)
+	}
+	documents, lsn := p.list(nil, after, x.now)
+	if q.prefix == "" {
+		return documents, lsn
+	}
+	return slices.DeleteFunc(documents, func(d *document) bool { return !hasPrefix(d.slot.partition, q.prefix) }), lsn
+}
+
+func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
+
+func (s *Server) queryReply(x *exchange, rid, list string, pg *page, charge float64) *reply {
+	var body bytes.Buffer
+	body.WriteString(`{"_rid":"` + rid + `","` + list + `":[`)
+	body.Write(bytes.Join(pg.documents, []byte(",")))
+	body.WriteString(`],"_count":` + strconv.Itoa(len(pg.documents)) + `}`)
+	r := &reply{status: http.StatusOK, body: body.Bytes(), charge: charge}
+	r.set("x-ms-item-count", strconv.Itoa(len(pg.documents)))
+	if pg.next != nil {
+		r.set("x-ms-continuation", pg.next.String())
+	}
+	if x.isQuery() {
+		r.set("x-ms-documentdb-query-metrics",
+			"totalExecutionTimeInMs=0.00;outputDocumentCount="+strconv.Itoa(len(pg.documents))+
+				";outputDocumentSize="+strconv.Itoa(pg.bytes))
+	}
+	return r
+}
+
+// matches does not decode a document that no WHERE wants to see.
+func (pg *page) matches(d *document) bool {
+	return !pg.statement.Filters() || pg.statement.Matches(d.value())
+}
+
+// shows reports whether a document that matches is a row.
+func (pg *page) shows(d *document) bool {
+	if pg.statement.Star() {
+		return true
+	}
+	_, ok := pg.statement.Select(d.value())
+	return ok
+}
+
+// add puts a document on the page, if it shows at all.
+func (pg *page) add(d *document) {
+	row := d.raw
+	if !pg.statement.Star() {
+		value, ok := pg.statement.Select(d.value())
+		if !ok {
+			return
+		}
+		row = encode(value)
+	}
+	pg.documents = append(pg.documents, row)
+	pg.bytes += len(row)
+}
+
+func (pg *page) full() bool {
+	return len(pg.documents) >= pg.items || pg.bytes >= maxPageBytes
+}
+
+// plain fills the page in the order of creation. A full page always has a
+// successor, even if that turns out to be empty.
+func (pg *page) plain(documents []*document) {
+	for _, d := range documents {
+		if !pg.matches(d) {
+			continue
+		}
+		pg.add(d)
+		if pg.full() {
+			pg.next = &continuation{Query: pg.from.Query, Serial: d.slot.serial}
+			return
+		}
+	}
+}
+
+func (pg *page) count(documents []*document) {
+	n := 0
+	for _, d := range documents {
+		if pg.matches(d) && pg.statement.Counts(d.value()) {
+			n++
+		}
+	}
+	row := encode(pg.statement.CountResult(n))
+	pg.documents, pg.bytes = [][]byte{row}, len(row)
+}
+
+// sortedRow is a document with its place in the order.
+type sortedRow struct {
+	document *document
+	key      any
+}
+
+// sorted fills the page of a query that needs all rows at hand: ORDER BY, TOP,
+// OFFSET LIMIT.
+func (pg *page) sorted(documents []*document) {
+	rows := pg.rows(documents)
+	skip, maximum := pg.statement.Window()
+	from := pg.from
+	next := continuation{Query: from.Query, Rows: from.Rows, Skipped: from.Skipped}
+	if from.Serial == 0 {
+		rows = rows[min(len(rows), from.Rows+from.Skipped):]
+	}
+	for i, row := range rows {
+		if maximum >= 0 && next.Rows >= maximum {
+			return
+		}
+		if next.Skipped < skip {
+			next.Skipped++
+			continue
+		}
+		next.Rows++
+		pg.add(row.document)
+		if pg.full() && i+1 < len(rows) && (maximum < 0 || next.Rows < maximum) {
+			next.Serial = row.document.slot.serial
+			if _, undefined := row.key.(sql.Undefined); !undefined {
+				next.Key = []any{row.key}
+			}
+			if len(next.String()) > maxToken {
+				next.Serial, next.Key = 0, nil
+			}
+			pg.next = &next
+			return
+		}
+	}
+}
+
+// rows returns what matches, in order, without what earlier pages had.
+func (pg *page) rows(documents []*document) []sortedRow {
+	ordered, descending := pg.statement.Ordered()
+	var rows []sortedRow
+	for _, d := range documents {
+		if pg.matches(d) && pg.shows(d) {
+			row := sortedRow{d, sql.Undefined{}}
+			if ordered {
+				row.key = pg.statement.OrderKey(d.value())
+			}
+			rows = append(rows, row)
+		}
+	}
+	compare := func(a, b any, first, second uint64) int {
+		c := cmp.Or(sql.Order(a, b), cmp.Compare(first, second))
+		if descending {
+			return -c
+		}
+		return c
+	}
+	slices.SortFunc(rows, func(a, b sortedRow) int {
+		return compare(a.key, b.key, a.document.slot.serial, b.document.slot.serial)
+	})
+	if pg.from.Serial == 0 {
+		return rows
+	}
+	var last any = sql.Undefined{}
+	if len(pg.from.Key) > 0 {
+		last = pg.from.Key[0]
+	}
+	return slices.DeleteFunc(rows, func(row sortedRow) bool {
+		return compare(row.key, last, row.document.slot.serial, pg.from.Serial) <= 0
+	})
+}
+
+// metadataFeed lists or queries databases or containers. All fit on one page.
+func (s *Server) metadataFeed(x *exchange, list, rid string, objects [][]byte, statement *sql.Statement) (*reply, error) {
+	if statement == nil {
+		statement = selectAll
+	}
+	if clause, needs := statement.NeedsWholeResult(); needs {
+		return nil, refuse(http.StatusBadRequest, "%s is not supported here", clause)
+	}
+	pg := &page{statement: statement}
+	for i, object := range objects {
+		d := &document{raw: object, slot: &slot{serial: uint64(i + 1)}}
+		if pg.matches(d) {
+			pg.add(d)
+		}
+	}
+	return s.queryReply(x, rid, list, pg, s.prices.Metadata), nil
+}

@@ -1,0 +1,167 @@
+package cosmosemu
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"opfeed/internal/cosmosemu/sql"
+	"opfeed/internal/epk"
+)
+
+// crossPartition is the phrase by which SDKs know that they must put the answer
+// together themselves.
+const crossPartition = "The provided cross partition query can not be directly served by the gateway. " +
+	"This is a first chance (internal) exception that all newer clients will know how to handle gracefully."
+
+// parseQuery reads {"query", "parameters"}.
+func parseQuery(body []byte) (*sql.Statement, error) {
+	if _, err := checkJSON(body); err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
+	}
+	var sent struct {
+		Query      string `json:"query"`
+		Parameters []struct {
+			Name  string `json:"name"`
+			Value any    `json:"value"`
+		} `json:"parameters"`
+	}
+	if err := json.Unmarshal(body, &sent); err != nil {
+		return nil, refuse(http.StatusBadRequest, "the query is malformed: %v", err)
+	}
+	query, err := sql.Parse(sent.Query)
+	if err != nil {
+		return nil, err
+	}
+	parameters := make(map[string]any, len(sent.Parameters))
+	for _, p := range sent.Parameters {
+		if _, twice := parameters[p.Name]; twice || !strings.HasPrefix(p.Name, "@") {
+			return nil, refuse(http.StatusBadRequest, "the parameter %.100q is given twice, or its name is malformed", p.Name)
+		}
+		parameters[p.Name] = p.Value
+	}
+	return query.Bind(parameters)
+}
+
+// queryScope is where a query looks.
+type queryScope struct {
+	partitions []*partition
+	prefix     string // of the partition key, see partitionKey.key
+	whole      bool   // prefix is a whole key: one logical partition
+}
+
+// queryItems is POST of a query to a container's items.
+func (s *Server) queryItems(x *exchange) (*reply, error) {
+	c, err := s.container(x)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := parseQuery(x.body)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := x.queryScope(c, statement)
+	if err != nil {
+		return nil, err
+	}
+	return s.runQuery(x, c, scope, statement)
+}
+
+// listItems is the plain list of a container's items.
+func (s *Server) listItems(x *exchange) (*reply, error) {
+	c, err := s.container(x)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := x.givenScope(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.runQuery(x, c, scope, selectAll)
+}
+
+var selectAll = func() *sql.Statement {
+	query, err := sql.Parse("SELECT * FROM c")
+	if err != nil {
+		panic(err)
+	}
+	statement, err := query.Bind(nil)
+	if err != nil {
+		panic(err)
+	}
+	return statement
+}()
+
+// givenScope follows the headers: one range, one key, a key's prefix, or all.
+func (x *exchange) givenScope(c *container) (*queryScope, error) {
+	d, routes := c.definition.Load(), c.routing.Load()
+	key, err := x.givenKey(d)
+	if err != nil {
+		return nil, err
+	}
+	scope := &queryScope{prefix: key.key(), whole: len(key) == len(d.paths)}
+	switch id := x.header("x-ms-documentdb-partitionkeyrangeid"); {
+	case id != "":
+		p, err := routes.byID(id)
+		scope.partitions = []*partition{p}
+		return scope, err
+	case scope.whole:
+		scope.partitions = []*partition{routes.of(d.epk(key))}
+	case len(key) > 0:
+		low := d.epk(key)
+		scope.partitions = routes.between(low, low+epk.Max)
+	default:
+		scope.partitions = routes.live
+	}
+	return scope, nil
+}
+
+// queryScope also finds the partition key in the query itself, and refuses what
+// the service's gateway does not put together.
+func (x *exchange) queryScope(c *container, statement *sql.Statement) (*queryScope, error) {
+	scope, err := x.givenScope(c)
+	if err != nil || scope.whole || x.header("x-ms-documentdb-partitionkeyrangeid") != "" {
+		return scope, err
+	}
+	d := c.definition.Load()
+	if key := d.keyFrom(statement); key != nil {
+		x.kind = kindQuery
+		return &queryScope{[]*partition{c.routing.Load().of(d.epk(key))}, key.key(), true}, nil
+	}
+	if scope.prefix == "" && !x.flag("x-ms-documentdb-query-enablecrosspartition") {
+		return nil, refuse(http.StatusBadRequest,
+			"cross partition query is required but disabled: set x-ms-documentdb-query-enablecrosspartition or a partition key")
+	}
+	if clause, needs := statement.NeedsWholeResult(); needs {
+		return nil, refuse(http.StatusBadRequest, "%s It has %s.", crossPartition, clause).because(substatusCrossPartition)
+	}
+	return scope, nil
+}
+
+// keyFrom returns the partition key that the query's WHERE demands; nil if it
+// does not.
+func (d *definition) keyFrom(statement *sql.Statement) partitionKey {
+	key := make(partitionKey, 0, len(d.paths))
+	for _, path := range d.paths {
+		value, ok := statement.Equals(path)
+		if !ok {
+			return nil
+		}
+		switch value := value.(type) {
+		case string:
+			key = append(key, epk.String(value))
+		case float64:
+			key = append(key, epk.Number(value))
+		case bool:
+			key = append(key, epk.Bool(value))
+		case nil:
+			key = append(key, epk.Null)
+		default:
+			return nil
+		}
+	}
+	return key
+}
+
+// epk is the position of a partition key among the container's ranges.
+func (d *definition) epk(key partitionKey) string { return epk.V2(key...) }

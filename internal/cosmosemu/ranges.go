@@ -1,0 +1,41 @@
+package cosmosemu
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// listRanges answers with the live ranges, or 304 for a client that knows them.
+// azcosmos asks until it gets that.
+func (s *Server) listRanges(x *exchange) (*reply, error) {
+	c, err := s.container(x)
+	if err != nil {
+		return nil, err
+	}
+	routes := c.routing.Load()
+	etag := strconv.Quote(strconv.Itoa(routes.version))
+	if x.header("If-None-Match") == etag {
+		r := &reply{status: http.StatusNotModified, charge: s.prices.Metadata}
+		r.set("etag", etag)
+		return r, nil
+	}
+	list := make([]any, len(routes.live))
+	for i, p := range routes.live {
+		parents := p.parents
+		if parents == nil {
+			parents = []string{}
+		}
+		list[i] = map[string]any{
+			"id": p.id, "_rid": c.rid, "_self": c.self() + "pkranges/" + p.id + "/", "_etag": etag,
+			"_ts":          c.definition.Load().ts,
+			"minInclusive": p.min, "maxExclusive": p.max,
+			"ridPrefix": i, "throughputFraction": 1 / float64(len(routes.live)), "status": "online",
+			"parents": parents, "ownedArchivalPKRangeIds": []string{}, "lsn": p.position(),
+		}
+	}
+	body := encode(map[string]any{"_rid": c.rid, "PartitionKeyRanges": list, "_count": len(list)})
+	r := &reply{status: http.StatusOK, body: body, charge: s.prices.Metadata}
+	r.set("etag", etag)
+	r.set("x-ms-item-count", strconv.Itoa(len(list)))
+	return r, nil
+}

@@ -1,0 +1,116 @@
+package cosmosemu
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// WellKnownKey is the master key of every Cosmos DB emulator: public, and no
+// secret.
+const WellKnownKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
+
+// Options sets up a Server. The zero value is good.
+type Options struct {
+	// Key is the account's master key, base64. Default: WellKnownKey.
+	Key string
+	// RequestCharges are the prices of requests. Zero fields have defaults.
+	RequestCharges RequestCharges
+}
+
+// Server is one emulated account. It is an http.Handler, safe for concurrent
+// use. It starts nothing and owns nothing that must be closed.
+type Server struct {
+	key     []byte
+	keyText string
+	prices  RequestCharges
+	stats   ledger
+	etags   atomic.Uint64
+	rids    atomic.Uint32
+
+	mu        sync.RWMutex
+	databases map[string]*database
+}
+
+// New returns an empty account. It panics if the key is not base64.
+func New(o Options) *Server {
+	if o.Key == "" {
+		o.Key = WellKnownKey
+	}
+	key, err := base64.StdEncoding.DecodeString(o.Key)
+	if err != nil {
+		panic(fmt.Sprintf("cosmosemu: decode master key: %v", err))
+	}
+	return &Server{
+		key:       key,
+		keyText:   o.Key,
+		prices:    o.RequestCharges.withDefaults(),
+		databases: map[string]*database{},
+	}
+}
+
+// Container describes a container to Create.
+type Container struct {
+	ID string
+	// PartitionKey is the path of the partition key, like "/id".
+	PartitionKey string
+	// DefaultTTL is in seconds: nil turns expiry off, -1 leaves it to the
+	// items' own ttl.
+	DefaultTTL *int32
+}
+
+// Create makes a database, unless it exists, and containers in it, without a
+// request. A container that exists already is an error.
+func (s *Server) Create(database string, containers ...Container) error {
+	if err := checkResourceID(database); err != nil {
+		return fmt.Errorf("create database %q: %w", database, err)
+	}
+	db, _ := s.addDatabase(database)
+	for _, c := range containers {
+		definition := &definition{id: c.ID, defaultTTL: c.DefaultTTL}
+		if err := definition.setPaths([]string{c.PartitionKey}); err != nil {
+			return fmt.Errorf("create container %q: %w", c.ID, err)
+		}
+		if err := definition.check(); err != nil {
+			return fmt.Errorf("create container %q: %w", c.ID, err)
+		}
+		if _, created := db.addContainer(s, definition); !created {
+			return fmt.Errorf("create container %q: it exists", c.ID)
+		}
+	}
+	return nil
+}
+
+// ServeHTTP answers one request. Every refusal has a JSON body with code and
+// message.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_emulator/") {
+		s.serveOwn(w, r)
+		return
+	}
+	x := s.newExchange(r)
+	reply, err := s.handle(x)
+	if err != nil {
+		reply = refusal(err)
+	}
+	s.stats.add(x, reply.charge)
+	x.send(w, reply)
+}
+
+// handle takes a request through its stages: where does it go, who asks, what
+// does it say, what is the answer.
+func (s *Server) handle(x *exchange) (*reply, error) {
+	if err := x.locate(); err != nil {
+		return nil, err
+	}
+	if err := s.authenticate(x); err != nil {
+		return nil, err
+	}
+	if err := x.readBody(); err != nil {
+		return nil, err
+	}
+	return s.dispatch(x)
+}

@@ -1,0 +1,83 @@
+package cosmosemu
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+)
+
+// Stats is what the account has been asked for since it was made.
+type Stats struct {
+	Charges []Charge `json:"charges"`
+}
+
+// Charge sums up the requests of one kind that one agent sent to one container.
+// Refused requests count, too.
+type Charge struct {
+	// Agent is the first word of the User-Agent, up to a blank or a slash.
+	Agent     string `json:"agent"`
+	Database  string `json:"database"`
+	Container string `json:"container"`
+	// Kind is one of feed, query, crossquery, read, create, replace, upsert,
+	// patch, delete, batch, metadata. Plain lists of items count as queries.
+	Kind         string  `json:"kind"`
+	Requests     int64   `json:"requests"`
+	RequestUnits float64 `json:"requestUnits"`
+}
+
+// Stats returns the sums so far, sorted by agent, database, container, kind.
+func (s *Server) Stats() Stats {
+	return Stats{Charges: s.stats.list()}
+}
+
+type ledgerKey struct{ agent, database, container, kind string }
+
+type ledgerSum struct {
+	requests int64
+	units    float64
+}
+
+type ledger struct {
+	mu   sync.Mutex
+	sums map[ledgerKey]ledgerSum
+}
+
+func (l *ledger) add(x *exchange, charge float64) {
+	key := ledgerKey{x.agent(), x.database, x.container, x.kind}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sums == nil {
+		l.sums = map[ledgerKey]ledgerSum{}
+	}
+	sum := l.sums[key]
+	sum.requests++
+	sum.units += charge
+	l.sums[key] = sum
+}
+
+func (l *ledger) list() []Charge {
+	l.mu.Lock()
+	list := make([]Charge, 0, len(l.sums))
+	for key, sum := range l.sums {
+		list = append(list, Charge{key.agent, key.database, key.container, key.kind, sum.requests, sum.units})
+	}
+	l.mu.Unlock()
+	slices.SortFunc(list, func(a, b Charge) int {
+		return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Database, b.Database),
+			cmp.Compare(a.Container, b.Container), cmp.Compare(a.Kind, b.Kind))
+	})
+	return list
+}
+
+// serveOwn answers what no Cosmos DB knows. It asks for no key.
+func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path != "/_emulator/stats" || r.Method != http.MethodGet {
+		w.WriteHeader(http.StatusNotFound)
+		w.Write(errorBody("NotFound", "only GET /_emulator/stats is known here")) //nolint:errcheck // the client has gone
+		return
+	}
+	json.NewEncoder(w).Encode(s.Stats()) //nolint:errcheck // the client has gone
+}

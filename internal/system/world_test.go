@@ -1,0 +1,170 @@
+package system_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"opfeed/cs/cssim"
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/envconf"
+	"opfeed/internal/inproc"
+	"opfeed/internal/service"
+	"opfeed/internal/workload"
+)
+
+const database = "opfeed"
+
+// world is one emulated account and one simulated Cluster Service.
+type world struct {
+	t      *testing.T
+	name   string
+	cosmos *cosmosemu.Server
+	cs     *cssim.Server
+	starts int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t:      t,
+		name:   strings.ToLower(strings.NewReplacer("/", "-", "=", "-").Replace(t.Name())),
+		cosmos: cosmosemu.New(cosmosemu.Options{}),
+		cs:     cssim.New(cssim.Options{Speed: 60, Seed: 1, FailureRate: 0.1}),
+	}
+	off, lock := int32(-1), int32(10)
+	if err := w.cosmos.Create(database,
+		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &off},
+		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &off},
+		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &lock},
+		cosmosemu.Container{ID: "PartitionKeys", PartitionKey: "/partitionKey", DefaultTTL: &off},
+	); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) cosmosURL() string { return "http://" + w.name + ".cosmos.test" }
+func (w *world) csURL() string     { return "http://" + w.name + ".cs.test" }
+
+// replica is one process, as far as a test can tell.
+type replica struct {
+	*service.Service
+	stop func()
+}
+
+// start runs a replica whose requests to Cosmos DB go through a transport.
+func (w *world) start(cosmos policy.Transporter) *replica {
+	w.t.Helper()
+	w.starts++
+	cfg := service.DefaultConfig()
+	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(), envconf.Secret(cosmosemu.WellKnownKey), database
+	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
+	cfg.CS.URL = w.csURL()
+	cfg.Instance = fmt.Sprintf("replica-%d", w.starts)
+	cfg.Listen = ""
+	s, err := service.New(cfg, service.Deps{
+		Cosmos: cosmos,
+		CS:     inproc.New(w.cs),
+		Log:    zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// A replica that was killed cannot give anything back in time.
+		if err := s.Run(ctx); err != nil && w.starts == 1 && cosmos == nil {
+			w.t.Errorf("Run: %v", err)
+		}
+	}()
+	r := &replica{Service: s, stop: func() { cancel(); <-ended }}
+	w.t.Cleanup(r.stop)
+	return r
+}
+
+// frontEnd makes operations and says in the end what became of them.
+func (w *world) frontEnd(change func(*workload.Config)) *workload.FrontEnd {
+	w.t.Helper()
+	cfg := workload.DefaultConfig()
+	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL(), cosmosemu.WellKnownKey, w.csURL()
+	cfg.Database = database
+	change(&cfg)
+	f, err := workload.New(cfg, workload.Deps{
+		CosmosTransport:         inproc.New(w.cosmos),
+		ClusterServiceTransport: inproc.New(w.cs),
+		ServiceTransport:        inproc.New(http.NotFoundHandler()),
+		Say:                     w.t.Logf,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return f
+}
+
+// want checks a report: at least so many operations, none lost or mismatched.
+func (w *world) want(r workload.Report, operations int) {
+	w.t.Helper()
+	o := r.Operations
+	if o.Created < operations || o.Terminal != o.Created || r.Lost() {
+		w.t.Errorf("want at least %d operations, all terminal and right; got %+v", operations, o)
+	}
+}
+
+// mortal is a transport that dies at the n-th write, before or after the write
+// is applied; n of 0 only counts.
+type mortal struct {
+	next    policy.Transporter
+	n       int64
+	applied bool
+
+	writes atomic.Int64
+	dead   atomic.Bool
+}
+
+var errDead = errors.New("process was killed")
+
+// Do implements policy.Transporter.
+func (m *mortal) Do(req *http.Request) (*http.Response, error) {
+	if m.dead.Load() {
+		return nil, errDead
+	}
+	if isWrite(req) && m.writes.Add(1) == m.n {
+		m.dead.Store(true)
+		if m.applied {
+			if resp, err := m.next.Do(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		}
+		return nil, errDead
+	}
+	resp, err := m.next.Do(req)
+	if m.dead.Load() {
+		return nil, errDead // replies find nobody
+	}
+	return resp, err
+}
+
+func isWrite(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead:
+		return false
+	case http.MethodPost:
+		return !strings.EqualFold(req.Header.Get("x-ms-documentdb-query"), "true")
+	default:
+		return true
+	}
+}
+
+const settle = 15 * time.Second // a lease that was not given back has expired
