@@ -20,8 +20,9 @@ build: ## compile everything; the commands go to bin/
 	mkdir -p bin
 	$(GO) build -o bin/ ./cmd/...
 
-test: ## all tests, with the race detector; a package has 5 minutes
+test: ## all tests with the race detector, then each kill without it; a package has 5 minutes
 	$(GO) test -race -timeout 5m ./...
+	$(GO) test -timeout 5m -run TestKilledAtEveryWrite ./internal/system
 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi

@@ -11,6 +11,7 @@ import (
 
 	"opfeed/internal/inproc"
 	"opfeed/processor"
+	"opfeed/processor/dispatch"
 )
 
 func TestChangesAreHandledWithinTheFeedInterval(t *testing.T) {
@@ -150,6 +151,106 @@ func TestLyingFeedIsFoundOutByTheList(t *testing.T) {
 		w.put(doc{ID: "q", Value: "1", Op: "pending"})
 		time.Sleep(21 * time.Second)
 		w.wantHandled(map[string][]string{"p": {"1"}, "q": {"1"}})
+	})
+}
+
+// TestNothingWasMissed lists what must not be counted as missed by the feed: an
+// old version of what is settled already, and what has no age.
+func TestNothingWasMissed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.start(inproc.New(w.emu))
+		time.Sleep(10 * time.Second)
+		w.mu.Lock()
+		w.ghosts = []dispatch.Change{
+			{Key: dispatch.Key{Partition: "s", ID: "ended"}, ETag: "1", Written: time.Now()},
+			{Key: dispatch.Key{Partition: "s", ID: "ageless"}, ETag: "1"},
+		}
+		w.mu.Unlock()
+		w.put(doc{ID: "ageless", Value: "1", Op: "pending"})
+		time.Sleep(3 * time.Minute)
+		if n := r.Snapshot().Recovered; n != 0 {
+			t.Errorf("recovered %d", n)
+		}
+	})
+}
+
+// TestListOnTakeoverMayFail lets only the backstop's later list succeed: what it
+// brings is restored, not missed.
+func TestListOnTakeoverMayFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(doc{ID: "p", Value: "1", Op: "pending"})
+		var failing atomic.Bool
+		failing.Store(true)
+		r := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if failing.Load() && isQueryOf(req, "docs") {
+				return errors.New("too many requests")
+			}
+			return nil
+		}})
+		time.Sleep(15 * time.Second)
+		w.put(doc{ID: "a", Value: "1"}) // the feed does not wait for it
+		time.Sleep(time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}})
+		if r.Ready() == nil {
+			t.Error("ready although what is pending is not known")
+		}
+		failing.Store(false)
+		time.Sleep(11 * time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}, "p": {"1"}})
+		if n := r.Snapshot().Recovered; n != 0 || r.Ready() != nil {
+			t.Errorf("recovered %d, ready: %v", n, r.Ready())
+		}
+	})
+}
+
+// TestNewLeaseHasAPosition kills a replica between making a lease and taking it:
+// what was written since is not lost, though every start is from now.
+func TestNewLeaseHasAPosition(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if req.Method == http.MethodPut {
+				return errDead // the lease is made by POST and taken by PUT
+			}
+			return nil
+		}})
+		time.Sleep(2 * time.Second)
+		w.put(doc{ID: "a", Value: "1"})
+		first.stop()
+		w.start(inproc.New(w.emu))
+		time.Sleep(5 * time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}})
+	})
+}
+
+// TestFirstPositionIsStoredFirst takes a lease without a position, as another
+// program may have made it: nothing is delivered before the position is stored.
+func TestFirstPositionIsStoredFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.putLease(`{"id":"test..0","version":0,"LeaseToken":"0","Owner":null,"ContinuationToken":null,` +
+			`"FeedRange":{"Range":{"min":"","max":"FF"}},"properties":{}}`)
+		var taken, away atomic.Bool
+		away.Store(true)
+		w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if req.Method == http.MethodPut && taken.Swap(true) && away.Load() {
+				return errors.New("service unavailable")
+			}
+			return nil
+		}})
+		time.Sleep(time.Second)
+		w.put(doc{ID: "a", Value: "1"})
+		time.Sleep(3 * time.Second)
+		w.wantHandled(map[string][]string{})
+		away.Store(false)
+		time.Sleep(5 * time.Second)
+		w.wantHandled(map[string][]string{"a": {"1"}})
 	})
 }
 

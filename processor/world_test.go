@@ -40,6 +40,7 @@ type world struct {
 	mu      sync.Mutex
 	handled map[string][]string // id → values seen, in order
 	steps   int
+	ghosts  []dispatch.Change // listed, whatever is stored
 }
 
 // doc is a document of these tests. Op says what the handler does with it.
@@ -102,6 +103,21 @@ func (w *world) put(d doc) {
 	}
 	if _, err := w.docs.UpsertItem(context.WithoutCancel(w.t.Context()), azcosmos.NewPartitionKeyString(d.Partition), body, nil); err != nil {
 		w.t.Fatalf("put %s: %v", d.ID, err)
+	}
+}
+
+// putLease writes a lease document as another program would.
+func (w *world) putLease(body string) {
+	w.t.Helper()
+	var lease struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal([]byte(body), &lease); err != nil {
+		w.t.Fatal(err)
+	}
+	c := w.container(inproc.New(w.emu), "leases")
+	if _, err := c.CreateItem(w.t.Context(), azcosmos.NewPartitionKeyString(lease.ID), []byte(body), nil); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -187,6 +203,12 @@ func (w *world) handler(docs *azcosmos.ContainerClient) processor.Handler {
 			}, nil
 		},
 		Pending: func(ctx context.Context, req processor.PendingRequest, yield func(dispatch.Change)) error {
+			w.mu.Lock()
+			ghosts := slices.Clone(w.ghosts)
+			w.mu.Unlock()
+			for _, c := range ghosts {
+				yield(c)
+			}
 			pager := docs.NewQueryItemsPager("SELECT * FROM c WHERE c.op = 'pending'", azcosmos.NewPartitionKey(),
 				&azcosmos.QueryOptions{SessionToken: &req.Session})
 			for pager.More() {
@@ -265,5 +287,10 @@ func (f *faulty) Do(req *http.Request) (*http.Response, error) {
 
 // isFeed says whether a request reads the change feed.
 func isFeed(req *http.Request) bool { return req.Header.Get("A-IM") != "" }
+
+// isQueryOf says whether a request queries a container.
+func isQueryOf(req *http.Request, container string) bool {
+	return req.Header.Get("x-ms-documentdb-query") != "" && strings.Contains(req.URL.Path, "/colls/"+container+"/")
+}
 
 var errDead = fmt.Errorf("process is dead")

@@ -495,6 +495,49 @@ func TestLostWorkIsNotHandled(t *testing.T) {
 	})
 }
 
+func TestApplyThatWasCalledOffIsNotHandled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := run(t, dispatch.Config{}, func(context.Context, dispatch.Change) (dispatch.Apply, error) {
+			return func(ctx context.Context) (dispatch.Outcome, error) {
+				<-ctx.Done()
+				return dispatch.Outcome{}, ctx.Err()
+			}, nil
+		})
+		b.submit(version("s", "o", "1"))
+		synctest.Wait()
+		b.cancel(errors.New("lease lost"))
+		synctest.Wait()
+		b.wantHandled("o@1", 0)
+	})
+}
+
+func TestNewVersionKnowsWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"pending", "running"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := run(t, dispatch.Config{}, takes(time.Second,
+					dispatch.Outcome{Verdict: dispatch.Again, After: time.Hour, Seen: "much"}))
+				b.submit(version("s", "o", "1"))
+				if when == "pending" {
+					time.Sleep(2 * time.Second)
+				}
+				synctest.Wait()
+				b.submit(version("s", "o", "2"))
+				time.Sleep(2 * time.Second)
+				b.wantLooks("o@1 feed", "o@2 feed")
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				if got := b.looks[len(b.looks)-1].Seen; got != "much" {
+					t.Errorf("the look at the new version knows %v", got)
+				}
+			})
+		})
+	}
+}
+
 func TestMissingFromAListIsReadAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
