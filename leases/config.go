@@ -17,8 +17,8 @@ type Config struct {
 	CallTimeout        time.Duration `env:"CALL_TIMEOUT" help:"deadline of one read or write of a lease"`
 }
 
-// DefaultConfig: list and renew every 2 s, expire after 10 s with a margin of
-// 2 s, checkpoint once a second at most, 3 s for one call.
+// DefaultConfig lists and renews every 2 s, expires after 10 s with a margin of
+// 2 s, checkpoints once a second at most, and gives a call 3 s.
 func DefaultConfig() Config {
 	return Config{
 		AcquireInterval:    2 * time.Second,

@@ -192,6 +192,52 @@ func TestStopDuringOutage(t *testing.T) {
 	})
 }
 
+// A call that ignores its context keeps the writer from noticing anything: the
+// timer ends the work all the same.
+func TestWriterIsStuck(t *testing.T) {
+	inWorld(t, func(w *world) {
+		release := make(chan struct{})
+		p := w.process("a")
+		p.wire.stuck = release
+		p.start(nil)
+		time.Sleep(time.Second)
+		p.wire.set(always(stick)) // from the first renewal on
+		time.Sleep(time.Minute)
+		for _, s := range p.seen("") {
+			if s.workEnded.Sub(s.began) != 8*time.Second || !errors.Is(s.cause, ErrLost) {
+				t.Errorf("work ended after %s with %v", s.workEnded.Sub(s.began), s.cause)
+			}
+		}
+		p.wire.set(nil)
+		close(release)
+		p.stop()
+	})
+}
+
+// azcosmos keeps the error of its first look at the account for five minutes.
+// The Manager cannot help that, but it must come up by itself.
+func TestAccountAwayAtStart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.process("a")
+		p.wire.set(func(*http.Request, int) fault { return refuse })
+		p.start(nil)
+		time.Sleep(10 * time.Second)
+		p.wire.set(nil)
+		began := time.Now()
+		for p.holds("0") == nil && time.Since(began) < 10*time.Minute {
+			time.Sleep(time.Second)
+		}
+		t.Logf("it came up %s after the account", time.Since(began))
+		if p.holds("0") == nil {
+			t.Error("it did not come up")
+		}
+		if n := p.logged("leases cannot be listed or created, trying again"); n != 1 {
+			t.Errorf("the outage was logged %d times", n)
+		}
+		p.stop()
+	})
+}
+
 // The process dies at its nth lease write, before or after it was applied, for
 // every n until it lives to the end. Whatever it was, the next process serves
 // the ranges from a position that was given, and no earlier than one that was

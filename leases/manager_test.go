@@ -51,7 +51,7 @@ func TestAcquireRenewRelease(t *testing.T) {
 			if d := w.read(token); d.Owner != "" || d.Continuation != want || d.Epoch != 1 {
 				t.Errorf("released lease %+v", d)
 			}
-			if s := p.seen(token); len(s) != 1 || s[0].cause != nil || s[0].t.Trusted() != ErrLost {
+			if s := p.seen(token); len(s) != 1 || s[0].cause != nil || !errors.Is(s[0].t.Trusted(), ErrLost) {
 				t.Errorf("tenures %+v", s)
 			}
 		}

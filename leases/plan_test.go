@@ -148,8 +148,8 @@ func TestSessions(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	b := newBackoff(100*time.Millisecond, time.Second)
-	for _, most := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-		most *= time.Millisecond
+	for _, ms := range []int{100, 200, 400, 800, 1000, 1000} {
+		most := time.Duration(ms) * time.Millisecond
 		if got := b.next(errors.New("x")); got < most/2 || got > most {
 			t.Errorf("wait %s, want %s to %s", got, most/2, most)
 		}

@@ -109,6 +109,26 @@ func TestStartTogether(t *testing.T) {
 	})
 }
 
+// Somebody else makes the lease after the listing: that is as good.
+func TestCreatedBySomebodyElse(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.process("a", func(_ *Config, d *Deps) {
+			d.Ranges = func(context.Context) ([]Range, error) {
+				w.create(Document{ID: w.store.ID("1"), Token: "1", Range: w.ranges[1].Range, Continuation: at(4)})
+				return w.ranges, nil
+			}
+		}).start(nil)
+		time.Sleep(5 * time.Second)
+		if p.holds("0") == nil || p.holds("1") == nil || p.holds("1").Lease().Continuation != at(4) {
+			t.Errorf("tenures %+v", p.seen(""))
+		}
+		if p.logged("lease created") != 1 || p.logged("leases cannot be listed or created, trying again") != 0 {
+			t.Errorf("log %v", p.log.All())
+		}
+		p.stop()
+	})
+}
+
 func TestLeftAlone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		// Range 1 has a version 1 lease, an old lease is of a range that is

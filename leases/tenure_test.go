@@ -15,7 +15,7 @@ func TestTrustedAfterThaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancelled := 0
 		tenure := newTenure(Document{}, time.Now().Add(time.Second), func(cause error) {
-			if cancelled++; cause != ErrLost {
+			if cancelled++; !errors.Is(cause, ErrLost) {
 				t.Errorf("cause %v", cause)
 			}
 		})
@@ -24,10 +24,10 @@ func TestTrustedAfterThaw(t *testing.T) {
 		}
 		tenure.window.Stop() // as if it were late
 		time.Sleep(time.Second)
-		if err := tenure.Trusted(); err != ErrLost {
+		if err := tenure.Trusted(); !errors.Is(err, ErrLost) {
 			t.Errorf("after the window: %v", err)
 		}
-		if err := tenure.CheckpointNow(t.Context(), at(1)); err != ErrLost {
+		if err := tenure.CheckpointNow(t.Context(), at(1)); !errors.Is(err, ErrLost) {
 			t.Errorf("checkpoint after the window: %v", err)
 		}
 		if tenure.wrote(position{}, time.Now().Add(time.Hour), time.Now()) || tenure.Trusted() == nil {
@@ -154,12 +154,12 @@ func TestCheckpointNow(t *testing.T) {
 			}
 			return pass
 		})
-		if err := tenure.CheckpointNow(w.t.Context(), at(3)); err != ErrLost {
+		if err := tenure.CheckpointNow(w.t.Context(), at(3)); !errors.Is(err, ErrLost) {
 			t.Errorf("checkpoint while it is lost: %v", err)
 		}
 		p.wire.set(nil)
 		p.stop()
-		if err := tenure.CheckpointNow(w.t.Context(), at(4)); err != ErrLost {
+		if err := tenure.CheckpointNow(w.t.Context(), at(4)); !errors.Is(err, ErrLost) {
 			t.Errorf("checkpoint after the end: %v", err)
 		}
 		if d := w.read("0"); d.Continuation != at(2) {

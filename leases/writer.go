@@ -95,6 +95,7 @@ func (w *writer) giveBack(ctx context.Context) bool {
 		case lost:
 			w.t.lose()
 			return false
+		case tryAgain:
 		}
 		select {
 		case <-time.After(wait):

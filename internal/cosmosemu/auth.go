@@ -69,7 +69,7 @@ func (s *Server) checkSignature(x *exchange, signature string) error {
 	if err != nil {
 		return refuse(http.StatusUnauthorized, "x-ms-date %q is not an RFC 1123 date", date)
 	}
-	kind, link := x.target.link()
+	kind, link := x.link()
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(strings.ToLower(x.request.Method) + "\n" + kind + "\n" + link + "\n" + strings.ToLower(date) + "\n\n"))
 	given, err := base64.StdEncoding.DecodeString(signature)

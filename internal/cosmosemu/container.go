@@ -64,13 +64,13 @@ func (s *Server) container(x *exchange) (*container, error) {
 	}
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	if c := db.containers[x.target.container]; c != nil {
+	if c := db.containers[x.container]; c != nil {
 		if x.resource != resourceContainer {
 			x.owner = c
 		}
 		return c, nil
 	}
-	f := refuse(http.StatusNotFound, "the container %q does not exist", x.target.container)
+	f := refuse(http.StatusNotFound, "the container %q does not exist", x.container)
 	if x.resource != resourceContainer {
 		f = f.because(substatusOwnerNotFound)
 	}
@@ -129,7 +129,7 @@ func (s *Server) deleteContainer(x *exchange) (*reply, error) {
 		return nil, err
 	}
 	db.mu.Lock()
-	delete(db.containers, x.target.container)
+	delete(db.containers, x.container)
 	db.mu.Unlock()
 	return s.metadata(http.StatusNoContent, nil, ""), nil
 }

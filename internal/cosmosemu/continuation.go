@@ -34,7 +34,7 @@ func (c *continuation) String() string {
 func (x *exchange) continued() (*continuation, error) {
 	h := fnv.New64a()
 	for _, part := range []string{
-		x.target.database, x.target.container, x.header(headerPartitionKey),
+		x.database, x.container, x.header(headerPartitionKey),
 		x.header("x-ms-documentdb-partitionkeyrangeid"), string(x.body),
 	} {
 		h.Write([]byte(part))

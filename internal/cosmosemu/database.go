@@ -37,10 +37,10 @@ func (s *Server) addDatabase(id string) (*database, bool) {
 func (s *Server) database(x *exchange) (*database, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if db := s.databases[x.target.database]; db != nil {
+	if db := s.databases[x.database]; db != nil {
 		return db, nil
 	}
-	f := refuse(http.StatusNotFound, "the database %q does not exist", x.target.database)
+	f := refuse(http.StatusNotFound, "the database %q does not exist", x.database)
 	if x.resource != resourceDatabase {
 		f = f.because(substatusOwnerNotFound)
 	}

@@ -72,7 +72,7 @@ func (d *definition) setPaths(paths []string) error {
 		var names []string
 		rest, ok := strings.CutPrefix(path, "/")
 		for ok && rest != "" {
-			name := rest
+			var name string
 			if quoted, err := strconv.QuotedPrefix(rest); err == nil && quoted[0] == '"' {
 				name, _ = strconv.Unquote(quoted)
 				rest = rest[len(quoted):]
@@ -160,5 +160,5 @@ func (c *container) json() []byte {
 	} {
 		list.set(system.name, encode(system.value))
 	}
-	return list.append(nil)
+	return list.join()
 }

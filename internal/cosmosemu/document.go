@@ -70,9 +70,9 @@ func (d *definition) parseItem(body []byte) (*item, error) {
 
 func (d *definition) makeItem(list members, properties int) (*item, error) {
 	list = slices.DeleteFunc(list, func(m member) bool { return slices.Contains(systemProperties, m.name) })
-	id, ok := list.get("id")
+	id, _ := list.get("id")
 	it := &item{properties: properties}
-	if it.id, ok = stringValue(id); !ok || it.id == "" {
+	if it.id, _ = stringValue(id); it.id == "" {
 		return nil, refuse(http.StatusBadRequest, "an item needs an id, a string that is not empty")
 	}
 	if len(it.id) > 1023 {
@@ -87,7 +87,7 @@ func (d *definition) makeItem(list members, properties int) (*item, error) {
 	if it.key, err = d.partitionKeyOf(list); err != nil {
 		return nil, err
 	}
-	it.user = list.append(nil)
+	it.user = list.join()
 	if len(it.user) > maxBody {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "an item has at most %d bytes", maxBody)
 	}

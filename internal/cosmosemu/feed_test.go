@@ -175,7 +175,7 @@ func TestFeedResume(t *testing.T) {
 				case random.IntN(5) == 0:
 					read()
 				case random.IntN(20) == 0:
-					r.items.DeleteItem(ctx, pk(partition), id, nil) //nolint:errcheck // perhaps absent
+					r.items.DeleteItem(ctx, pk(partition), id, nil) // perhaps absent
 					delete(stored, id)
 				default:
 					response, err := r.items.UpsertItem(ctx, pk(partition), body, nil)

@@ -193,7 +193,7 @@ func (o *patchOperation) editObject(object members, path []string) ([]byte, erro
 			return nil, err
 		}
 		object.set(name, inner)
-		return object.append(nil), nil
+		return object.join(), nil
 	}
 	switch o.op {
 	case "remove", "replace":
@@ -207,14 +207,14 @@ func (o *patchOperation) editObject(object members, path []string) ([]byte, erro
 	}
 	if o.op == "remove" {
 		object.remove(name)
-		return object.append(nil), nil
+		return object.join(), nil
 	}
 	next, err := o.next(value)
 	if err != nil {
 		return nil, err
 	}
 	object.set(name, next)
-	return object.append(nil), nil
+	return object.join(), nil
 }
 
 func (o *patchOperation) editArray(list [][]byte, path []string) ([]byte, error) {

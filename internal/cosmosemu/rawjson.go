@@ -105,7 +105,8 @@ func (m members) unique() members {
 	seen := map[string]int{}
 	kept := m[:0]
 	for i, property := range m {
-		first, found := -1, false
+		var first int
+		var found bool
 		if len(m) <= few {
 			first = kept.index(property.name)
 			found = first >= 0
@@ -162,8 +163,8 @@ func (m *members) remove(name string) {
 	*m = slices.DeleteFunc(*m, func(other member) bool { return other.name == name })
 }
 
-func (m members) append(to []byte) []byte {
-	to = append(to, '{')
+func (m members) join() []byte {
+	to := []byte{'{'}
 	for i, property := range m {
 		if i > 0 {
 			to = append(to, ',')
@@ -190,7 +191,7 @@ func appendArray(to []byte, items [][]byte) []byte {
 // alone.
 func appendString(to []byte, text string) []byte {
 	to = append(to, '"')
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		switch c := text[i]; {
 		case c == '"' || c == '\\':
 			to = append(to, '\\', c)

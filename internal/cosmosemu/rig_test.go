@@ -151,7 +151,9 @@ func (r *rig) query(text string, key azcosmos.PartitionKey, o *azcosmos.QueryOpt
 		if err != nil {
 			return rows, pages, err
 		}
-		pages++
+		if pages++; pages > 1000 {
+			return rows, pages, errors.New("the pages do not end")
+		}
 		for _, row := range page.Items {
 			rows = append(rows, string(row))
 		}

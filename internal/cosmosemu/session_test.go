@@ -28,7 +28,7 @@ func TestSession(t *testing.T) {
 			}
 		}
 		r.refused(request("0:-1#2"), http.StatusNotFound, "1002")
-		r.refused(request("7:-1#1,0:-1#2"), http.StatusNotFound, "1002")
+		r.refused(request("7:-1#1,0:-1#2,0:-1#1"), http.StatusNotFound, "1002")
 		if got := r.transport.last.Header.Get("x-ms-session-token"); got != "0:-1#1" {
 			t.Errorf("%s: a refused session got the token %q", name, got)
 		}

@@ -2,7 +2,6 @@ package cosmosemu
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"sync"
@@ -79,5 +78,5 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
 		w.Write(errorBody("NotFound", "only GET /_emulator/stats is known here")) //nolint:errcheck // the client has gone
 		return
 	}
-	json.NewEncoder(w).Encode(s.Stats()) //nolint:errcheck // the client has gone
+	w.Write(encode(s.Stats())) //nolint:errcheck // the client has gone
 }

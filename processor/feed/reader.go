@@ -68,9 +68,9 @@ func (r *Reader) Read(ctx context.Context, rng azcosmos.FeedRange, continuation 
 func (r *Reader) ReadFrom(ctx context.Context, rng azcosmos.FeedRange, t time.Time) (Page, error) {
 	ctx, cancel := r.deadline(ctx)
 	defer cancel()
-	// The header below goes out with every request of a call. The partition key
-	// ranges are a change feed, too, and must not be filtered by it: have them
-	// cached before.
+	// The header below goes out with every request of a call. The first call
+	// reads the account, the container and its ranges, too, which must not be
+	// filtered: have them cached before.
 	if _, err := r.container.ReadFeedRanges(ctx, nil); err != nil {
 		return Page{}, describe(rng, err)
 	}

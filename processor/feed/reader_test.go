@@ -94,6 +94,9 @@ func TestReadFromTime(t *testing.T) {
 		if got := s.last().Get("If-Modified-Since"); got != "Fri, 02 Jan 2026 03:04:05 GMT" {
 			t.Errorf("If-Modified-Since %q", got)
 		}
+		if s.strays != 0 {
+			t.Errorf("If-Modified-Since went out with %d requests for something else", s.strays)
+		}
 		if got := s.last().Values("If-None-Match"); got != nil {
 			t.Errorf("If-None-Match %q", got)
 		}

@@ -53,7 +53,7 @@ func TestExpressions(t *testing.T) {
 		"true AND undefined": "undefined", "false AND undefined": "false", "undefined AND false": "false",
 		"undefined AND true": "undefined", "undefined AND undefined": "undefined", "1 AND true": "undefined",
 		"true OR undefined": "true", "undefined OR true": "true", "false OR undefined": "undefined",
-		"undefined OR false": "undefined", "NOT undefined": "undefined", "NOT 1": "undefined", "NOT true": "false", "NOT NOT true": "true",
+		"undefined OR false": "undefined", "NOT undefined": "undefined", "NOT 1": "undefined", "NOT true": "false", "NOT (NOT true)": "true", "not NOT true": "true",
 		"true OR false AND false": "true", "(true OR false) AND false": "false", "NOT false AND false": "false",
 		"true or FALSE and not true": "true",
 
