@@ -181,6 +181,23 @@ func TestLeftAlone(t *testing.T) {
 	})
 }
 
+// The lease of a range that was split is served as long as its children have
+// none: what is pending there must not be left to nobody.
+func TestSplitIsServed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.createRaw(fmt.Sprintf(`{"id":"%s..99","version":0,"LeaseToken":"99","Owner":null,"FeedRange":{"Range":{"min":"","max":"FF"}},"ContinuationToken":"\"7\""}`, testPrefix))
+		p := w.process("a").start(nil)
+		time.Sleep(10 * time.Second)
+		if s := p.seen(""); len(s) != 1 || s[0].token != "99" || s[0].t.Lease().Continuation != at(7) {
+			t.Errorf("tenures %+v", s)
+		}
+		if n := p.logged("lease is of a range that was split, its changes are found by listing alone"); n != 1 {
+			t.Errorf("the split was logged %d times", n)
+		}
+		p.stop()
+	})
+}
+
 // A lease that disappears leaves a gap, which is closed.
 func TestGapIsClosed(t *testing.T) {
 	inWorld(t, func(w *world) {

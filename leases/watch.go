@@ -114,7 +114,7 @@ func (w *watch) observe(now time.Time, list []Document) []Observed {
 		}
 		seen[d.ID] = s
 		o := Observed{Document: d, Since: s.since, Held: held[d.ID], NotBefore: notBefore[d.ID]}
-		o.Vanished = w.check(&o.Document)
+		o.Vanished = w.check(&o.Document, list)
 		observed = append(observed, o)
 	}
 	w.seen = seen
@@ -128,7 +128,10 @@ func (s sighting) same(t sighting) bool {
 
 // check fills in the range of an old document that has none, and says whether
 // the lease's range is gone. What cannot be served is said once.
-func (w *watch) check(d *Document) (vanished bool) {
+//
+// A range that was split, and whose children have no leases, is not gone: it
+// cannot be read, but somebody has to look after what is pending in it.
+func (w *watch) check(d *Document, list []Document) (vanished bool) {
 	switch {
 	case d.Version == Unreadable:
 		w.once(d.ID, "lease document is not readable, it is left alone", zap.String(logkey.DocumentID, d.ID))
@@ -141,6 +144,10 @@ func (w *watch) check(d *Document) (vanished bool) {
 		return d.Range == (azcosmos.FeedRange{}) // cannot be read without one
 	}
 	i := slices.IndexFunc(w.live, func(r Range) bool { return r.Token == d.Token })
+	if i < 0 && d.Range != (azcosmos.FeedRange{}) && !covered(d.Range, leased(w.alive(list), w.live)) {
+		w.once("split "+d.ID, "lease is of a range that was split, its changes are found by listing alone", zap.String(logkey.Lease, d.Token))
+		return false
+	}
 	if i < 0 {
 		w.once(d.ID, "lease is of a range that does not exist any more, it is left alone", zap.String(logkey.Lease, d.Token))
 		return true
@@ -149,6 +156,14 @@ func (w *watch) check(d *Document) (vanished bool) {
 		d.Range = w.live[i].Range
 	}
 	return false
+}
+
+// alive gives the leases of live ranges, and those of the other version, which
+// have ranges of their own.
+func (w *watch) alive(list []Document) []Document {
+	return slices.DeleteFunc(slices.Clone(list), func(d Document) bool {
+		return d.Version != VersionEPK && !slices.ContainsFunc(w.live, func(r Range) bool { return r.Token == d.Token })
+	})
 }
 
 // complete creates leases for ranges that have none. It asks for the live ranges

@@ -152,6 +152,7 @@ func (w *world) process(name string, edit ...func(*Config, *Deps)) *process {
 	core, log := observer.New(zapcore.DebugLevel)
 	p.log = log
 	cfg := DefaultConfig()
+	cfg.RenewInterval, cfg.CheckpointInterval = 2*time.Second, time.Second // what the bounds in these tests are counted for
 	deps := Deps{
 		Store: NewStore(w.client(p.wire), testPrefix), Instance: name, Log: zap.New(core), Metrics: p.metrics,
 		Ranges: func(context.Context) ([]Range, error) { return w.ranges, nil },

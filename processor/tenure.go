@@ -96,8 +96,7 @@ func (p *Processor) leave(t *tenure) {
 	}
 }
 
-// read is the tenure's reader: read, list, watch. It returns nil when stop ends
-// and an error when this range cannot be read any more.
+// read is the tenure's reader: read, list, watch. It returns nil when stop ends.
 func (t *tenure) read(stop context.Context) error {
 	page, err := t.takeOver(stop)
 	for err == nil {
@@ -150,23 +149,21 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 	return page, nil
 }
 
-// readPage reads one page, trying again until it succeeds or stop ends. Only a
-// split is final.
+// readPage reads one page, trying again until it succeeds or stop ends. A range
+// that was split cannot be read any more; it stays silent, and the backstop's
+// list does the work of the feed.
 func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed.Page, error)) (feed.Page, error) {
 	for attempt := 0; ; attempt++ {
 		if err := stop.Err(); err != nil {
 			return feed.Page{}, err
 		}
 		page, err := read(stop)
-		var split *feed.SplitError
-		switch {
-		case err == nil:
+		if err == nil {
 			t.outage.over()
 			t.noteRead(page)
 			return page, nil
-		case errors.As(err, &split):
-			return feed.Page{}, err
-		case stop.Err() != nil:
+		}
+		if stop.Err() != nil {
 			return feed.Page{}, stop.Err()
 		}
 		t.metrics.reads.WithLabelValues(resultError).Inc()

@@ -8,7 +8,6 @@ import "sync"
 type watermark struct {
 	mu    sync.Mutex
 	pages []*openPage
-	last  string                    // position of the newest page
 	store func(continuation string) // must not block
 }
 
@@ -18,16 +17,11 @@ type openPage struct {
 }
 
 // begin opens a page of n items that ends at a position. An empty page is
-// handled as soon as those before it are; one that brings no new position is
-// nothing to be stored.
+// handled as soon as those before it are.
 func (w *watermark) begin(continuation string, n int) *openPage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := &openPage{continuation: continuation, open: n}
-	if n == 0 && continuation == w.last {
-		return p
-	}
-	w.last = continuation
 	w.pages = append(w.pages, p)
 	w.advance()
 	return p
