@@ -265,19 +265,10 @@ func (t *tenure) owns(partition string) bool {
 	return epk.Contains(r.MinInclusive, r.MaxExclusive, epk.Of(partition))
 }
 
-// handle adds the lease's trust to Handle: no write of a step is started once
-// the lease may be somebody else's.
+// handle lets the handler ask, before a write, whether the lease is still ours.
 func (t *tenure) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
-	apply, err := t.handler.Handle(WithTrust(ctx, t.lease.Trusted), c)
-	if err != nil || apply == nil {
-		return apply, err
-	}
-	return func(ctx context.Context) (dispatch.Outcome, error) {
-		if err := t.lease.Trusted(); err != nil {
-			return dispatch.Outcome{}, err
-		}
-		return apply(WithTrust(ctx, t.lease.Trusted))
-	}, nil
+	c.Trusted = t.lease.Trusted
+	return t.handler.Handle(ctx, c)
 }
 
 // observe counts a finished step and takes a document that is well again out of

@@ -25,7 +25,7 @@ func adapt(h handler) processor.Handler {
 	return processor.Handler{
 		Route: func(document []byte) processor.Route { return route(h.Route(document)) },
 		Handle: func(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
-			apply, err := h.Look(ctx, sighting(ctx, c))
+			apply, err := h.Look(ctx, sighting(c))
 			if err != nil {
 				return nil, retriable(err)
 			}
@@ -54,7 +54,7 @@ func route(r operations.Route) processor.Route {
 	}
 }
 
-func sighting(ctx context.Context, c dispatch.Change) operations.Sighting {
+func sighting(c dispatch.Change) operations.Sighting {
 	return operations.Sighting{
 		Partition: c.Partition,
 		ID:        c.ID,
@@ -65,7 +65,7 @@ func sighting(ctx context.Context, c dispatch.Change) operations.Sighting {
 		Written:   c.Written,
 		Attempt:   c.Attempt,
 		Seen:      c.Seen,
-		Trusted:   func() error { return processor.Trusted(ctx) },
+		Trusted:   c.Trusted,
 	}
 }
 

@@ -52,16 +52,20 @@ type Change struct {
 	Source Source
 	// Late marks a listed version that the feed should have brought by now.
 	Late bool
-	// Attempt counts earlier steps on this key since its last new version.
+	// Attempt counts the errors in a row on this version.
 	Attempt int
 	// Seen is what the previous step left in Outcome.Seen.
 	Seen any
+	// Trusted says whether the work may still be done here: nil, or why not. A
+	// handler asks right before a write: the context ends only a moment later,
+	// and a process that was stopped for a while may wake up in between.
+	Trusted func() error
 }
 
 // Handle is the first half of a step: it reads what the decision needs. It runs
 // beside other changes of its partition and must not write. An error means that
 // nothing is known yet: the change is tried again after a backoff, or after
-// RetryAfter() if the error has that method.
+// RetryAfter() if the error has that method. A nil Apply means Done.
 type Handle func(ctx context.Context, c Change) (Apply, error)
 
 // Apply is the second half of a step: it decides and writes. It runs on the
