@@ -2,9 +2,13 @@ package processor
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
+	"github.com/sourcegraph/conc/panics"
 	"go.uber.org/zap"
 
 	"opfeed/internal/logkey"
@@ -17,24 +21,17 @@ func (p *Processor) backstop(ctx context.Context) {
 	if p.handler.Pending == nil {
 		return
 	}
+	const tick = time.Second // how soon a feed that falls silent is noticed
 	trouble := outage{log: p.log, what: "list of pending"}
-	last := time.Now()
-	for {
-		interval := p.listInterval(time.Now())
-		if wait := time.Until(last.Add(interval)); wait > 0 {
-			// Short sleeps, so that a feed that falls silent is noticed in time.
-			sleep(ctx, min(wait, p.cfg.FallbackInterval))
-			if ctx.Err() != nil {
-				return
-			}
+	spread := 1 - rand.Float64()/10 // of replicas that started together
+	for last := time.Now(); ctx.Err() == nil; sleep(ctx, tick) {
+		interval := time.Duration(float64(p.listInterval(time.Now())) * spread)
+		if time.Since(last) < interval {
 			continue
 		}
 		last = time.Now()
 		if held := p.held(); len(held) > 0 {
 			p.listAll(ctx, held, &trouble)
-		}
-		if ctx.Err() != nil {
-			return
 		}
 	}
 }
@@ -42,10 +39,10 @@ func (p *Processor) backstop(ctx context.Context) {
 func (p *Processor) listInterval(now time.Time) time.Duration {
 	for _, t := range p.held() {
 		if t.needsList(now) {
-			return jittered(p.cfg.FallbackInterval)
+			return p.cfg.FallbackInterval
 		}
 	}
-	return jittered(p.cfg.ListInterval)
+	return p.cfg.ListInterval
 }
 
 // needsList says whether the feed of this range cannot be relied on: it is
@@ -57,7 +54,7 @@ func (t *tenure) needsList(now time.Time) bool {
 	if lastRead.Before(t.began) {
 		lastRead = t.began
 	}
-	silent := !t.blocked && now.Sub(lastRead) > t.cfg.SilentAfter
+	silent := !t.blocked && now.Sub(lastRead) > t.cfg.SilentAfter+t.cfg.FeedInterval
 	return silent || !t.listed || t.found.After(t.lastChange)
 }
 
@@ -73,11 +70,11 @@ func (p *Processor) listAll(ctx context.Context, held []*tenure, trouble *outage
 		}
 	}
 	req := PendingRequest{Session: strings.Join(sessions, ",")}
-	err := p.handler.Pending(ctx, req, func(c dispatch.Change) {
+	err := p.pending(ctx, req, func(c dispatch.Change) {
 		for _, t := range held {
 			if t.owns(c.Partition) {
 				shown[t][c.Key] = true
-				t.submitListed(ctx, c)
+				t.submitListed(c)
 				return
 			}
 		}
@@ -94,6 +91,7 @@ func (p *Processor) listAll(ctx context.Context, held []*tenure, trouble *outage
 	trouble.over()
 	for _, t := range held {
 		t.setListed()
+		t.expireQuarantine()
 		n := t.dispatcher.Missing(began, func(k dispatch.Key) bool { return shown[t][k] })
 		if n > 0 {
 			t.log.Debug("pending changes not listed, reading them", zap.Int("count", n))
@@ -111,44 +109,58 @@ func (t *tenure) listOnTakeover(stop context.Context, session string) {
 		t.setListed()
 		return
 	}
-	var changes []dispatch.Change
-	req := PendingRequest{Session: session, Documents: true}
-	err := t.handler.Pending(stop, req, func(c dispatch.Change) {
-		if t.owns(c.Partition) {
-			changes = append(changes, c)
+	count := 0
+	err := t.pending(stop, PendingRequest{Session: session, Documents: true}, func(c dispatch.Change) {
+		if !t.owns(c.Partition) || stop.Err() != nil {
+			return
 		}
+		count++
+		c.Source = dispatch.List
+		// It fails only when the tenure ends, and then nothing matters any more.
+		_ = t.blocking(func() error { return t.dispatcher.Submit(stop, c, nil) })
 	})
+	if stop.Err() != nil {
+		return
+	}
 	if err != nil {
-		if stop.Err() == nil {
-			t.metrics.lists.WithLabelValues(resultError).Inc()
-			t.log.Error("list on takeover failed, trying again soon", zap.NamedError(logkey.Reason, err))
-		}
+		t.metrics.lists.WithLabelValues(resultError).Inc()
+		t.log.Error("list on takeover failed, trying again soon", zap.NamedError(logkey.Reason, err))
 		return
 	}
 	t.metrics.lists.WithLabelValues(resultOK).Inc()
-	for _, c := range changes {
-		c.Source = dispatch.List
-		_ = t.blocking(func() error { return t.dispatcher.Submit(stop, c, nil) })
-	}
 	t.setListed()
-	t.log.Info("pending changes listed", zap.Int("count", len(changes)))
+	t.log.Info("pending changes listed", zap.Int("count", count))
 }
 
-// submitListed hands over a listed change; the dispatcher ignores known ones.
-func (t *tenure) submitListed(ctx context.Context, c dispatch.Change) {
+// pending is Handler.Pending with its panics caught: a document that it cannot
+// bear must not end the process again and again.
+func (p *Processor) pending(ctx context.Context, req PendingRequest, yield func(dispatch.Change)) (err error) {
+	if caught := panics.Try(func() { err = p.handler.Pending(ctx, req, yield) }); caught != nil {
+		return fmt.Errorf("list of pending panicked: %.200v", caught.Value)
+	}
+	return err
+}
+
+// submitListed hands over a listed change; the dispatcher ignores known ones. It
+// never waits: one full queue must not keep the list from the other ranges, and
+// what finds no place is listed again.
+func (t *tenure) submitListed(c dispatch.Change) {
 	c.Source = dispatch.List
 	c.Late = t.late(c.Written)
-	// Only shutdown makes a submission fail, and then nothing matters any more.
-	_ = t.dispatcher.Submit(ctx, c, nil)
+	if err := t.dispatcher.TrySubmit(c, nil); errors.Is(err, dispatch.ErrFull) {
+		t.log.Debug("listed change finds no place", zap.String(logkey.SubscriptionID, c.Partition),
+			zap.String(logkey.DocumentID, c.ID))
+	}
 }
 
 // late says whether the feed should have brought a version by now: it is older
-// than the feed can be late, and the reader was not held up by ourselves.
+// than the feed can be late, and nothing is left to be read or held up by a full
+// queue.
 func (t *tenure) late(written time.Time) bool {
 	const slack = 5 * time.Second
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if written.IsZero() || t.blocked || !t.listed {
+	if written.IsZero() || t.blocked || t.behind || !t.listed {
 		return false
 	}
 	return time.Now().Add(t.skew).Sub(written) > 3*t.cfg.FeedInterval+slack

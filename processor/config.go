@@ -20,7 +20,7 @@ type Config struct {
 	Memory           int64         `env:"PENDING_MEMORY" help:"bytes of pending documents kept in memory for each range; beyond, they are read again"`
 	RetryMax         time.Duration `env:"RETRY_MAX" help:"longest pause before a change whose step failed is tried again"`
 	DrainTimeout     time.Duration `env:"DRAIN_TIMEOUT" help:"how long running work may take to end on shutdown"`
-	Start            Start         `env:"START" help:"where a range without a stored position begins: now, beginning or an RFC 3339 time"`
+	Start            Start         `env:"START" type:"now, beginning or RFC 3339 time" help:"where a range without a stored position begins"`
 	QuarantineTTL    time.Duration `env:"QUARANTINE_TTL" help:"how long the record of a quarantined document is kept"`
 }
 
@@ -32,7 +32,7 @@ func DefaultConfig() Config {
 		ReadTimeout:      10 * time.Second,
 		ListInterval:     time.Minute,
 		FallbackInterval: 10 * time.Second,
-		SilentAfter:      30 * time.Second,
+		SilentAfter:      5 * time.Second,
 		Looks:            64,
 		LooksBeside:      8,
 		Waiting:          1000,
@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 	atLeast("CONCURRENCY", int64(c.Looks), 1)
 	atLeast("SUBSCRIPTION_CONCURRENCY", int64(c.LooksBeside), 1)
 	atLeast("QUEUE_LENGTH", int64(c.Waiting), 1)
-	atLeast("PENDING_MEMORY", c.Memory, 0)
+	atLeast("PENDING_MEMORY", c.Memory, 1)
 	return errors.Join(errs...)
 }
 
@@ -80,6 +80,12 @@ type Start struct {
 	beginning bool
 	at        time.Time
 }
+
+// FromBeginning starts with the oldest change that there is.
+func FromBeginning() Start { return Start{beginning: true} }
+
+// FromTime starts with the changes after a time, to the second.
+func FromTime(t time.Time) Start { return Start{at: t} }
 
 // UnmarshalText reads "now", "beginning" or an RFC 3339 time.
 func (s *Start) UnmarshalText(text []byte) error {

@@ -64,11 +64,14 @@ type Handler struct {
 	Pending func(ctx context.Context, req PendingRequest, yield func(dispatch.Change)) error
 }
 
-// Deps is what a Processor works with; all but Metrics and Now are mandatory.
+// Deps is what a Processor works with; all but Now, Log and Metrics are mandatory.
 // Give it containers of a client that has reached the account once: azcosmos
 // answers from memory for five minutes when its first contact has failed.
 type Deps struct {
-	// Monitored is the container whose change feed is read.
+	// Monitored is the container whose change feed is read. Its partition key is
+	// one path with string values and the hash of version 2, as every container
+	// has that was made since 2019 and has no hierarchical key: from it follows
+	// which range a listed change belongs to.
 	Monitored *azcosmos.ContainerClient
 	// Leases holds lease documents and quarantine records: partition key /id,
 	// time to live switched on.
@@ -99,7 +102,6 @@ type Processor struct {
 	mu       sync.Mutex
 	tenures  map[string]*tenure // by lease token
 	lastList time.Time
-	wakeList chan struct{} // asks the backstop to look at its interval again
 }
 
 // New returns a processor that does nothing until Run.
@@ -109,6 +111,12 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 	}
 	if handler.Route == nil || handler.Handle == nil {
 		return nil, errors.New("configure processor: Route and Handle are mandatory")
+	}
+	if deps.Monitored == nil || deps.Leases == nil || deps.LeasePrefix == "" || deps.Instance == "" {
+		return nil, errors.New("configure processor: Monitored, Leases, LeasePrefix and Instance are mandatory")
+	}
+	if deps.Log == nil {
+		deps.Log = zap.NewNop()
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -124,7 +132,6 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 		quarantine: newQuarantine(deps.Leases, deps.LeasePrefix, deps.Instance, cfg.QuarantineTTL),
 		metrics:    m,
 		tenures:    map[string]*tenure{},
-		wakeList:   make(chan struct{}, 1),
 	}
 	p.manager, err = leases.NewManager(lease, leases.Deps{
 		Store:    leases.NewStore(deps.Leases, deps.LeasePrefix),

@@ -43,11 +43,7 @@ func TestStartFromTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(doc{ID: "old", Value: "0"})
-		w.start(inproc.New(w.emu), func(c *processor.Config) {
-			if err := c.Start.UnmarshalText([]byte("beginning")); err != nil {
-				t.Fatal(err)
-			}
-		})
+		w.start(inproc.New(w.emu), func(c *processor.Config) { c.Start = processor.FromBeginning() })
 		time.Sleep(time.Second)
 		w.wantHandled(map[string][]string{"old": {"0"}})
 	})
@@ -93,33 +89,41 @@ func TestPendingIsRestoredOnTakeover(t *testing.T) {
 
 func TestSilentFeedIsReplacedByTheList(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		var silent atomic.Bool
-		r := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
-			if silent.Load() && isFeed(req) {
-				return errors.New("no answer")
-			}
-			return nil
-		}})
-		time.Sleep(time.Minute)
-		silent.Store(true)
-		time.Sleep(time.Minute)
-		if r.Ready() == nil {
-			t.Error("ready although the feed is silent")
-		}
-		w.put(doc{ID: "p", Value: "1", Op: "pending"})
-		time.Sleep(21 * time.Second) // one list may still find it too young
-		w.wantHandled(map[string][]string{"p": {"1"}})
-		if s := r.Snapshot(); s.Recovered != 1 && s.Recovered != 0 {
-			t.Errorf("recovered %d", s.Recovered)
-		}
-		silent.Store(false)
-		time.Sleep(10 * time.Second)
-		if err := r.Ready(); err != nil {
-			t.Errorf("ready: %v", err)
-		}
-	})
+	for name, silence := range map[string]func(*http.Request) error{
+		"fails": func(*http.Request) error { return errors.New("no answer") },
+		"hangs": func(req *http.Request) error { <-req.Context().Done(); return req.Context().Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var silent atomic.Bool
+				r := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+					if silent.Load() && isFeed(req) {
+						return silence(req)
+					}
+					return nil
+				}})
+				time.Sleep(time.Minute)
+				silent.Store(true)
+				w.put(doc{ID: "p", Value: "1", Op: "pending"}) // the feed will never bring it
+				time.Sleep(10 * time.Second)
+				w.wantHandled(map[string][]string{"p": {"1"}})
+				w.put(doc{ID: "q", Value: "1", Op: "pending"})
+				time.Sleep(12 * time.Second)
+				w.wantHandled(map[string][]string{"p": {"1"}, "q": {"1"}})
+				time.Sleep(30 * time.Second)
+				if r.Ready() == nil {
+					t.Error("ready although the feed is silent")
+				}
+				silent.Store(false)
+				time.Sleep(15 * time.Second)
+				if err := r.Ready(); err != nil {
+					t.Errorf("ready: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestLyingFeedIsFoundOutByTheList(t *testing.T) {
@@ -289,6 +293,28 @@ func TestPoisonDelaysNothingAndIsRemembered(t *testing.T) {
 	})
 }
 
+func TestQuarantineEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.start(inproc.New(w.emu), func(c *processor.Config) {
+			c.QuarantineTTL, c.FeedInterval = time.Hour, 5*time.Second
+		})
+		time.Sleep(time.Second)
+		w.put(doc{ID: "bad", Value: "1", Op: "poison"})
+		w.put(doc{ID: "keyless", Value: "1", Op: "keyless"})
+		w.put(doc{ID: "keyless too", Value: "1", Op: "keyless"})
+		time.Sleep(55 * time.Minute)
+		if q := r.Snapshot().Quarantined; len(q) != 3 {
+			t.Errorf("quarantined: %+v", q)
+		}
+		time.Sleep(7 * time.Minute)
+		if q := r.Snapshot().Quarantined; len(q) != 0 {
+			t.Errorf("quarantined after the time to live: %+v", q)
+		}
+	})
+}
+
 func TestOutageOfCosmosIsSurvived(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -361,11 +387,7 @@ func killedAt(t *testing.T, n int64, applied bool) {
 		return die(req)
 	}
 	// A document that exists before the first start counts from the beginning.
-	fromBeginning := func(c *processor.Config) {
-		if err := c.Start.UnmarshalText([]byte("beginning")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fromBeginning := func(c *processor.Config) { c.Start = processor.FromBeginning() }
 	first := w.start(victim, fromBeginning)
 	want := map[string][]string{}
 	for i := range 10 {

@@ -28,7 +28,7 @@ type quarantine struct {
 	ttl       time.Duration
 
 	mu      sync.Mutex
-	records map[dispatch.Key]record
+	records map[string]record // by id: those of the held ranges
 }
 
 // record is a quarantined document as stored. It never holds the document.
@@ -36,6 +36,7 @@ type record struct {
 	ID         string    `json:"id"`
 	TTL        int64     `json:"ttl"`
 	Kind       string    `json:"kind"` // always "quarantine"
+	Lease      string    `json:"lease"`
 	Partition  string    `json:"documentPartition"`
 	DocumentID string    `json:"documentId"`
 	ETag       string    `json:"documentETag"`
@@ -56,14 +57,16 @@ func newQuarantine(c *azcosmos.ContainerClient, leasePrefix, instance string, tt
 		prefix:    leasePrefix + ".quarantine.",
 		instance:  instance,
 		ttl:       ttl,
-		records:   map[dispatch.Key]record{},
+		records:   map[string]record{},
 	}
 }
 
-// put stores the record of a change. It succeeds only once it is stored.
-func (q *quarantine) put(ctx context.Context, c dispatch.Change, reason string) error {
+// put stores the record of a change of one range. It succeeds only once it is
+// stored.
+func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, reason string) error {
 	r := record{
-		ID:         q.id(c.Key),
+		ID:         q.id(lease, c.Key),
+		Lease:      lease,
 		TTL:        int64(q.ttl / time.Second),
 		Kind:       quarantineKind,
 		Partition:  c.Partition,
@@ -85,28 +88,30 @@ func (q *quarantine) put(ctx context.Context, c dispatch.Change, reason string) 
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.records[c.Key] = r
+	q.records[r.ID] = r
 	return nil
 }
 
 // forget drops the record of a key that is no longer at fault, if there is one.
 // A stored copy that cannot be deleted ends by its time to live; until then it
 // holds for its one version alone.
-func (q *quarantine) forget(ctx context.Context, k dispatch.Key) {
+func (q *quarantine) forget(ctx context.Context, lease string, k dispatch.Key) {
+	id := q.id(lease, k)
 	q.mu.Lock()
-	r, ok := q.records[k]
-	delete(q.records, k)
+	_, ok := q.records[id]
+	delete(q.records, id)
 	q.mu.Unlock()
 	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
-	_, _ = q.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(r.ID), r.ID, nil)
+	_, _ = q.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(id), id, nil)
 }
 
-// load reads the stored records, for which keep decides.
-func (q *quarantine) load(ctx context.Context, keep func(partition string) bool) ([]record, error) {
+// load reads the stored records of one range: those of its partitions, and those
+// without a partition that its own lease has brought.
+func (q *quarantine) load(ctx context.Context, lease string, owns func(partition string) bool) ([]record, error) {
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
 	pager := q.container.NewQueryItemsPager(
@@ -120,18 +125,45 @@ func (q *quarantine) load(ctx context.Context, keep func(partition string) bool)
 		}
 		for _, item := range page.Items {
 			var r record
-			if json.Unmarshal(item, &r) != nil || r.Kind != quarantineKind || !keep(r.Partition) {
+			if json.Unmarshal(item, &r) != nil || r.Kind != quarantineKind {
 				continue
 			}
-			out = append(out, r)
+			if r.Partition == "" && r.Lease == lease || r.Partition != "" && owns(r.Partition) {
+				r.Lease = lease
+				out = append(out, r)
+			}
 		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, r := range out {
-		q.records[dispatch.Key{Partition: r.Partition, ID: r.DocumentID}] = r
+		q.records[r.ID] = r
 	}
 	return out, nil
+}
+
+// leave drops the records of a range that is not held any more.
+func (q *quarantine) leave(lease string) {
+	q.drop(func(r record) bool { return r.Lease == lease })
+}
+
+// expired drops the records of a range whose stored copies have ended, and
+// returns their keys.
+func (q *quarantine) expired(lease string, now time.Time) []dispatch.Key {
+	return q.drop(func(r record) bool { return r.Lease == lease && now.Sub(r.At) > q.ttl })
+}
+
+func (q *quarantine) drop(which func(record) bool) []dispatch.Key {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var keys []dispatch.Key
+	for id, r := range q.records {
+		if which(r) {
+			keys = append(keys, dispatch.Key{Partition: r.Partition, ID: r.DocumentID})
+			delete(q.records, id)
+		}
+	}
+	return keys
 }
 
 // list returns the records known to this replica, oldest first.
@@ -149,20 +181,24 @@ func (q *quarantine) list() []status.Quarantined {
 	return out
 }
 
-// id names the record of a key: a hash, since a hostile id may hold anything.
-func (q *quarantine) id(k dispatch.Key) string {
-	sum := sha256.Sum256([]byte(k.Partition + "\x00" + k.ID))
+// id names the record of a key: a hash, since a hostile id may hold anything. A
+// key without a partition means something in its range alone.
+func (q *quarantine) id(lease string, k dispatch.Key) string {
+	if k.Partition != "" {
+		lease = ""
+	}
+	sum := sha256.Sum256([]byte(lease + "\x00" + k.Partition + "\x00" + k.ID))
 	return q.prefix + hex.EncodeToString(sum[:16])
 }
 
 // putAside is the dispatcher's Quarantine. It logs once stored, so that a
 // document is never both silent and skipped.
 func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string) error {
-	err := t.quarantine.put(ctx, c, reason)
-	if err != nil {
-		t.log.Warn("quarantine record not stored, trying again", zap.String(logkey.DocumentID, c.ID), zap.Error(err))
+	if err := t.quarantine.put(ctx, t.lease.Token(), c, reason); err != nil {
+		t.quarantineOutage.begin(err)
 		return err
 	}
+	t.quarantineOutage.over()
 	t.metrics.quarantined.Inc()
 	t.log.Error("document quarantined", zap.String(logkey.SubscriptionID, c.Partition),
 		zap.String(logkey.DocumentID, c.ID), zap.String(logkey.ETag, c.ETag),
@@ -173,7 +209,7 @@ func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string)
 // restoreQuarantine settles what earlier tenures have put aside. Without the
 // records such documents would merely be tried once more.
 func (t *tenure) restoreQuarantine(ctx context.Context) {
-	records, err := t.quarantine.load(ctx, t.owns)
+	records, err := t.quarantine.load(ctx, t.lease.Token(), t.owns)
 	if err != nil {
 		if ctx.Err() == nil {
 			t.log.Warn("quarantine records not read", zap.Error(err))
@@ -185,5 +221,12 @@ func (t *tenure) restoreQuarantine(ctx context.Context) {
 	}
 	if len(records) > 0 {
 		t.log.Info("quarantined documents known", zap.Int("count", len(records)))
+	}
+}
+
+// expireQuarantine forgets what has been in quarantine for its whole time.
+func (t *tenure) expireQuarantine() {
+	for _, k := range t.quarantine.expired(t.lease.Token(), time.Now()) {
+		t.dispatcher.Recheck(k, "")
 	}
 }

@@ -30,6 +30,8 @@ type tenure struct {
 	log        *zap.Logger
 	outage     outage
 
+	quarantineOutage outage
+
 	mu         sync.Mutex
 	session    string        // token of the last read of the feed
 	skew       time.Duration // the server's clock less ours
@@ -37,6 +39,7 @@ type tenure struct {
 	lastRead   time.Time
 	lastChange time.Time
 	found      time.Time // when a list last found what the feed had missed
+	behind     bool      // the last read brought items: there may be more
 	listed     bool
 	blocked    bool
 }
@@ -51,6 +54,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 			zap.Int64(logkey.Epoch, lease.Epoch())),
 	}
 	t.outage = outage{log: t.log, what: "change feed"}
+	t.quarantineOutage = outage{log: t.log, what: "quarantine records"}
 	t.watermark.store = lease.Checkpoint
 	t.dispatcher = dispatch.New(dispatch.Config{
 		Handle:     t.handle,
@@ -94,6 +98,7 @@ func (p *Processor) leave(t *tenure) {
 	if p.tenures[t.lease.Token()] == t {
 		delete(p.tenures, t.lease.Token())
 	}
+	p.quarantine.leave(t.lease.Token())
 }
 
 // read is the tenure's reader: read, list, watch. It returns nil when stop ends.
@@ -181,8 +186,8 @@ func (t *tenure) noteRead(page feed.Page) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.session, t.lastRead = page.Session, now
-	if len(page.Items) > 0 {
+	t.session, t.lastRead, t.behind = page.Session, now, len(page.Items) > 0
+	if t.behind {
 		t.lastChange = now
 	}
 	if !page.ServerTime.IsZero() {
@@ -219,7 +224,7 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 		handled()
 		return nil
 	case Drop:
-		t.dispatcher.Recheck(route.Key)
+		t.dispatcher.Recheck(route.Key, page.Session)
 		handled()
 		return nil
 	case Take:
@@ -229,7 +234,7 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 			change.ID = item.ID
 		}
 		if change.ID == "" {
-			change.ID = fmt.Sprintf("lsn-%d", item.LSN)
+			change.ID = fmt.Sprintf("lease-%s-lsn-%d", t.lease.Token(), item.LSN)
 		}
 		change.Document = nil
 		return t.blocking(func() error { return t.dispatcher.SubmitPoison(stop, change, route.Reason, handled) })
@@ -293,7 +298,7 @@ func (t *tenure) observe(ctx context.Context, c dispatch.Change, o dispatch.Outc
 		t.recovered(c)
 	}
 	if o.Verdict != dispatch.Quarantine {
-		t.quarantine.forget(ctx, c.Key)
+		t.quarantine.forget(ctx, t.lease.Token(), c.Key)
 	}
 }
 

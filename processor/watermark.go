@@ -16,11 +16,15 @@ type openPage struct {
 	open         int
 }
 
-// begin opens a page of n items that ends at a position. An empty page is
-// handled as soon as those before it are.
+// begin opens a page of n items that ends at a position. An empty page becomes
+// part of the one before it, if that is open.
 func (w *watermark) begin(continuation string, n int) *openPage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if open := len(w.pages); n == 0 && open > 0 {
+		w.pages[open-1].continuation = continuation
+		return w.pages[open-1]
+	}
 	p := &openPage{continuation: continuation, open: n}
 	w.pages = append(w.pages, p)
 	w.advance()

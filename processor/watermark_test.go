@@ -27,6 +27,17 @@ func TestWatermarkPassesOnOnlyWhatIsHandled(t *testing.T) {
 	if !slices.Equal(stored, []string{"3", "4"}) {
 		t.Fatalf("stored %q, want an empty page passed on at once", stored)
 	}
+	five := w.begin("5", 1)
+	for n := range 1000 {
+		w.begin(fmt.Sprint(6+n), 0)
+	}
+	if len(w.pages) != 1 {
+		t.Fatalf("%d pages are kept for one that is open", len(w.pages))
+	}
+	w.handled(five)
+	if got := stored[len(stored)-1]; got != "1005" {
+		t.Fatalf("stored %q, want the newest position once the open page is handled", got)
+	}
 }
 
 // FuzzWatermark handles items in any order: a position passed on never moves

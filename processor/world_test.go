@@ -170,6 +170,9 @@ func (w *world) handler(docs *azcosmos.ContainerClient) processor.Handler {
 				return processor.Route{Action: processor.Poison, Reason: "does not decode"}
 			}
 			key := dispatch.Key{Partition: d.Partition, ID: d.ID}
+			if d.Op == "keyless" {
+				return processor.Route{Action: processor.Poison, Reason: "no partition key"}
+			}
 			if d.Op == "skip" {
 				return processor.Route{Key: key}
 			}
@@ -246,8 +249,8 @@ func (w *world) saw(d doc) {
 	}
 }
 
-// wantHandled checks the values that were handled of each id, in order and
-// without repetitions.
+// wantHandled checks the values that were handled of each id, in order; one that
+// was handled several times in a row counts once.
 func (w *world) wantHandled(want map[string][]string) {
 	w.t.Helper()
 	w.mu.Lock()

@@ -84,9 +84,10 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// A replica that was killed cannot give anything back in time.
-		if err := s.Run(ctx); err != nil && w.starts == 1 && cosmos == nil {
-			w.t.Errorf("Run: %v", err)
+		// One that was killed cannot give anything back in time.
+		m, isMortal := cosmos.(*mortal)
+		if err := s.Run(ctx); err != nil && !(isMortal && m.dead.Load()) {
+			w.t.Errorf("%s: %v", cfg.Instance, err)
 		}
 	}()
 	r := &replica{Service: s, stop: func() { cancel(); <-ended }}

@@ -12,8 +12,13 @@ import (
 	"github.com/sourcegraph/conc"
 )
 
-// ErrStopped is returned by Submit once the dispatcher drains or has ended.
-var ErrStopped = errors.New("dispatcher stopped")
+// Errors of a submission.
+var (
+	// ErrStopped: the dispatcher drains or has ended.
+	ErrStopped = errors.New("dispatcher stopped")
+	// ErrFull: too many versions wait for their first step.
+	ErrFull = errors.New("too many changes wait")
+)
 
 // Gate bounds the looks that run at once, over all dispatchers that share it.
 type Gate chan struct{}
@@ -64,6 +69,7 @@ type Dispatcher struct {
 
 	mu         sync.Mutex
 	stopped    bool
+	ended      chan struct{} // closed once stopped
 	idle       chan struct{} // closed once stopped and nothing waits or runs
 	entries    map[Key]*entry
 	partitions map[string]*partition // busy ones
@@ -80,6 +86,7 @@ func New(cfg Config) *Dispatcher {
 		cfg:        cfg,
 		slots:      make(chan struct{}, cfg.Waiting),
 		wake:       make(chan struct{}, 1),
+		ended:      make(chan struct{}),
 		idle:       make(chan struct{}),
 		entries:    map[Key]*entry{},
 		partitions: map[string]*partition{},
@@ -138,6 +145,13 @@ func (d *Dispatcher) Submit(ctx context.Context, c Change, handled func()) error
 	return d.submit(ctx, look{change: c, handled: []func(){handled}})
 }
 
+// TrySubmit is Submit that does not wait: it fails with ErrFull instead.
+func (d *Dispatcher) TrySubmit(c Change, handled func()) error {
+	done, err := d.offer(look{change: c, handled: []func(){handled}})
+	call(done)
+	return err
+}
+
 // SubmitPoison is Submit for a document that is known to be its own fault: no
 // step is run, it goes into quarantine at once.
 func (d *Dispatcher) SubmitPoison(ctx context.Context, c Change, reason string, handled func()) error {
@@ -146,9 +160,11 @@ func (d *Dispatcher) SubmitPoison(ctx context.Context, c Change, reason string, 
 
 func (d *Dispatcher) submit(ctx context.Context, l look) error {
 	done, err := d.offer(l)
-	if errors.Is(err, errFull) {
+	if errors.Is(err, ErrFull) {
 		select {
 		case d.slots <- struct{}{}:
+		case <-d.ended:
+			return ErrStopped
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -158,9 +174,6 @@ func (d *Dispatcher) submit(ctx context.Context, l look) error {
 	call(done)
 	return err
 }
-
-// errFull says that an offer needs a slot that it does not have yet.
-var errFull = errors.New("no free slot")
 
 // offer puts one version where it belongs and returns the callbacks of those
 // that are thereby handled.
@@ -184,7 +197,7 @@ func (d *Dispatcher) offer(l look) ([]func(), error) {
 		case d.slots <- struct{}{}:
 			l.slot = true
 		default:
-			return nil, errFull
+			return nil, ErrFull
 		}
 	}
 	if e == nil {

@@ -303,6 +303,24 @@ func TestSubmitBlocksWhileTooManyWait(t *testing.T) {
 	})
 }
 
+func TestBlockedSubmissionEndsWithTheDispatcher(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := run(t, dispatch.Config{Waiting: 1}, takes(time.Hour, dispatch.Outcome{}))
+		b.submit(version("s", "o", "1"))
+		if err := b.d.TrySubmit(version("s", "p", "1"), nil); !errors.Is(err, dispatch.ErrFull) {
+			t.Errorf("try of a full queue: %v", err)
+		}
+		ended := make(chan error)
+		go func() { ended <- b.d.Submit(context.WithoutCancel(t.Context()), version("s", "p", "1"), nil) }()
+		synctest.Wait()
+		b.cancel(errors.New("lease lost"))
+		if err := <-ended; !errors.Is(err, dispatch.ErrStopped) {
+			t.Errorf("blocked submission: %v", err)
+		}
+	})
+}
+
 func TestErrorsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, half := range []string{"look", "apply"} {
@@ -564,7 +582,7 @@ func TestMissingFromAListIsReadAnew(t *testing.T) {
 		if got := b.d.Stats(); n != 1 || got.Pending != 2 || got.LeftAlone != 0 {
 			t.Errorf("read %d anew, left with %+v; want 1, and shown and young pending", n, got)
 		}
-		b.d.Recheck(dispatch.Key{Partition: "s", ID: "young"})
+		b.d.Recheck(dispatch.Key{Partition: "s", ID: "young"}, "s2")
 		synctest.Wait()
 		if got := b.d.Stats(); got.Pending != 1 {
 			t.Errorf("after the recheck: %+v", got)

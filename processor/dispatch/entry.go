@@ -25,16 +25,17 @@ type look struct {
 // entry is all that is known of one key.
 type entry struct {
 	look
-	state       state
-	next        *look // newer version that came while a step runs
-	recheck     bool  // asked to be read anew while a step runs
-	label       string
-	reason      string // why it is settled
-	quarantined bool   // settled by its own fault
-	sighted     time.Time
-	due         time.Time
-	index       int   // in the heap; -1 if not there
-	bytes       int64 // of the document, while pending
+	state          state
+	next           *look // newer version that came while a step runs
+	recheck        bool  // asked to be read anew while a step runs
+	recheckSession string
+	label          string
+	reason         string // why it is settled
+	quarantined    bool   // settled by its own fault
+	sighted        time.Time
+	due            time.Time
+	index          int   // in the heap; -1 if not there
+	bytes          int64 // of the document, while pending
 }
 
 // share says whether l needs no step of its own: its version is known already,

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,6 +174,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread, stored boo
 		after := out.After - rand.N(out.After/10+1)
 		if e.recheck {
 			e.change.Document, after = nil, 0
+			e.change.Session = cmp.Or(e.recheckSession, e.change.Session)
 		}
 		e.change.Attempt = 0
 		d.schedule(e, after)

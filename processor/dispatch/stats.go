@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -12,7 +13,7 @@ type Stats struct {
 	Pending     int            // in the heap of due times
 	LeftAlone   int            // settled without a record
 	Quarantined int            // settled with a record
-	Labels      map[string]int // pending, waiting and running keys by Outcome.Label
+	Labels      map[string]int // pending, waiting and running keys by Outcome.Label, "New" before the first step
 	Memory      int64          // bytes of documents kept for pending keys
 }
 
@@ -35,7 +36,7 @@ func (d *Dispatcher) Stats() Stats {
 			s.LeftAlone++
 		}
 		if e.state != settled {
-			s.Labels[e.label]++
+			s.Labels[cmp.Or(e.label, "New")]++
 		}
 	}
 	return s
@@ -80,13 +81,17 @@ func (d *Dispatcher) Missing(since time.Time, shown func(Key) bool) int {
 	return n
 }
 
-// Recheck has a pending key read anew at once, if it is known.
-func (d *Dispatcher) Recheck(k Key) {
+// Recheck has a pending key read anew at once, with a session token that shows
+// its newest version; a settled one is forgotten.
+func (d *Dispatcher) Recheck(k Key, session string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.entries[k]
 	if e == nil {
 		return
+	}
+	if session != "" && e.state != running {
+		e.change.Session = session
 	}
 	switch e.state {
 	case pending:
@@ -94,7 +99,7 @@ func (d *Dispatcher) Recheck(k Key) {
 	case waiting:
 		e.change.Document = nil
 	case running:
-		e.recheck = true
+		e.recheck, e.recheckSession = true, session
 	case settled:
 		delete(d.entries, k)
 	}
@@ -122,7 +127,10 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 func (d *Dispatcher) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stopped = true
+	if !d.stopped {
+		d.stopped = true
+		close(d.ended)
+	}
 	d.settleIdle()
 }
 
