@@ -124,7 +124,7 @@ func (t *tenure) listOnTakeover(stop context.Context, session string) {
 	}
 	if err != nil {
 		t.metrics.lists.WithLabelValues(resultError).Inc()
-		t.log.Error("list on takeover failed, trying again soon", zap.NamedError(logkey.Reason, err))
+		t.log.Error("list on takeover failed, trying again soon", zap.String(logkey.Reason, logkey.Words(err)))
 		return
 	}
 	t.metrics.lists.WithLabelValues(resultOK).Inc()

@@ -16,8 +16,8 @@ type Config struct {
 	SilentAfter      time.Duration `env:"FEED_SILENT_AFTER" help:"a feed that completed no read for so long counts as silent"`
 	Looks            int           `env:"CONCURRENCY" help:"changes looked at in Cluster Service at once, over all subscriptions"`
 	LooksBeside      int           `env:"SUBSCRIPTION_CONCURRENCY" help:"changes of one subscription looked at in Cluster Service at once"`
-	Waiting          int           `env:"QUEUE_LENGTH" help:"changes of one range that may wait for their first look before reading pauses"`
-	Memory           int64         `env:"PENDING_MEMORY" help:"bytes of pending documents kept in memory for each range; beyond, they are read again"`
+	Waiting          int           `env:"QUEUE_LENGTH" help:"changes of one range that may wait for their first look before reading pauses; they cost memory only within PENDING_MEMORY"`
+	Memory           int64         `env:"PENDING_MEMORY" help:"bytes of waiting and pending documents kept in memory for each range; beyond, they are read again"`
 	RetryMax         time.Duration `env:"RETRY_MAX" help:"longest pause before a change whose step failed is tried again"`
 	DrainTimeout     time.Duration `env:"DRAIN_TIMEOUT" help:"how long running work may take to end on shutdown"`
 	Start            Start         `env:"START" type:"now, beginning or RFC 3339 time" help:"where a range without a stored position begins"`
@@ -35,7 +35,7 @@ func DefaultConfig() Config {
 		SilentAfter:      5 * time.Second,
 		Looks:            64,
 		LooksBeside:      8,
-		Waiting:          1000,
+		Waiting:          50000,
 		Memory:           64 << 20,
 		RetryMax:         10 * time.Second,
 		DrainTimeout:     4 * time.Second,

@@ -25,7 +25,7 @@ func (o *outage) begin(err error) {
 		return
 	}
 	o.since = time.Now()
-	o.log.Error("dependency failing, trying again", zap.String("dependency", o.what), zap.NamedError(logkey.Reason, err))
+	o.log.Error("dependency failing, trying again", zap.String("dependency", o.what), zap.String(logkey.Reason, logkey.Words(err)))
 }
 
 func (o *outage) over() {

@@ -95,7 +95,7 @@ type Processor struct {
 	started    time.Time
 	reader     *feed.Reader
 	manager    *leases.Manager
-	gate       dispatch.Gate
+	gate       *dispatch.Gate
 	quarantine *quarantine
 	metrics    *metrics
 

@@ -107,7 +107,7 @@ func TestSilentFeedIsReplacedByTheList(t *testing.T) {
 				time.Sleep(time.Minute)
 				silent.Store(true)
 				w.put(doc{ID: "p", Value: "1", Op: "pending"}) // the feed will never bring it
-				time.Sleep(10 * time.Second)
+				time.Sleep(12 * time.Second)
 				w.wantHandled(map[string][]string{"p": {"1"}})
 				w.put(doc{ID: "q", Value: "1", Op: "pending"})
 				time.Sleep(12 * time.Second)

@@ -92,18 +92,19 @@ func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, r
 	return nil
 }
 
-// forget drops the record of a key that is no longer at fault, if there is one.
-// A stored copy that cannot be deleted ends by its time to live; until then it
-// holds for its one version alone.
-func (q *quarantine) forget(ctx context.Context, lease string, k dispatch.Key) {
-	id := q.id(lease, k)
+// forget drops the record of a key that is no longer at fault, if there is one,
+// and returns its id. A stored copy that is not deleted ends by its time to live;
+// until then it holds for its one version alone.
+func (q *quarantine) forget(lease string, k dispatch.Key) (id string, known bool) {
+	id = q.id(lease, k)
 	q.mu.Lock()
-	_, ok := q.records[id]
+	defer q.mu.Unlock()
+	_, known = q.records[id]
 	delete(q.records, id)
-	q.mu.Unlock()
-	if !ok {
-		return
-	}
+	return id, known
+}
+
+func (q *quarantine) remove(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
 	_, _ = q.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(id), id, nil)
@@ -206,13 +207,37 @@ func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string)
 	return nil
 }
 
+// release takes a document that is well again out of quarantine. Its stored
+// record is deleted by removeRecords, or else by its time to live.
+func (t *tenure) release(k dispatch.Key) {
+	id, known := t.quarantine.forget(t.lease.Token(), k)
+	if !known {
+		return
+	}
+	select {
+	case t.wellAgain <- id:
+	default:
+	}
+}
+
+func (t *tenure) removeRecords(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-t.wellAgain:
+			t.quarantine.remove(ctx, id)
+		}
+	}
+}
+
 // restoreQuarantine settles what earlier tenures have put aside. Without the
 // records such documents would merely be tried once more.
 func (t *tenure) restoreQuarantine(ctx context.Context) {
 	records, err := t.quarantine.load(ctx, t.lease.Token(), t.owns)
 	if err != nil {
 		if ctx.Err() == nil {
-			t.log.Warn("quarantine records not read", zap.Error(err))
+			t.log.Warn("quarantine records not read", logkey.Error(err))
 		}
 		return
 	}

@@ -31,6 +31,7 @@ type tenure struct {
 	outage     outage
 
 	quarantineOutage outage
+	wellAgain        chan string // ids of quarantine records to be deleted
 
 	mu         sync.Mutex
 	session    string        // token of the last read of the feed
@@ -49,6 +50,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 	t := &tenure{
 		Processor: p,
 		lease:     lease,
+		wellAgain: make(chan string, 100),
 		began:     time.Now(),
 		log: p.log.With(zap.String(logkey.Lease, lease.Token()),
 			zap.Int64(logkey.Epoch, lease.Epoch())),
@@ -66,11 +68,12 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 		Memory:     p.cfg.Memory,
 		RetryMax:   p.cfg.RetryMax,
 	})
-	work, cancel := context.WithCancelCause(work)
-	defer cancel(errDrained)
 	var group conc.WaitGroup
 	defer group.Wait()
+	work, cancel := context.WithCancelCause(work)
+	defer cancel(errDrained)
 	group.Go(func() { _ = t.dispatcher.Run(work) })
+	group.Go(func() { t.removeRecords(work) })
 
 	t.restoreQuarantine(stop)
 	p.enter(t)
@@ -80,7 +83,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 	drain, done := context.WithTimeoutCause(work, p.cfg.DrainTimeout, errors.New("drain timeout"))
 	defer done()
 	if cause := t.dispatcher.Drain(drain); cause != nil {
-		t.log.Warn("work cancelled before it was done", zap.NamedError(logkey.Reason, cause))
+		t.log.Warn("work cancelled before it was done", zap.String(logkey.Reason, logkey.Words(cause)))
 	}
 	cancel(errDrained)
 	return err
@@ -276,17 +279,24 @@ func (t *tenure) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply,
 	return t.handler.Handle(ctx, c)
 }
 
+// patience is how many failures in a row are nobody's business.
+const patience = 10
+
 // observe counts a finished step and takes a document that is well again out of
 // quarantine.
-func (t *tenure) observe(ctx context.Context, c dispatch.Change, o dispatch.Outcome, err error) {
+func (t *tenure) observe(c dispatch.Change, o dispatch.Outcome, err error) {
 	result := o.Verdict.String()
 	if err != nil {
 		result = resultError
 	}
 	t.metrics.steps.WithLabelValues(c.Source.String(), result).Inc()
 	if err != nil {
-		t.log.Debug("step failed", zap.String(logkey.SubscriptionID, c.Partition),
-			zap.String(logkey.DocumentID, c.ID), zap.Error(err))
+		log := t.log.Debug
+		if c.Attempt == patience {
+			log = t.log.Warn // once for each that keeps failing
+		}
+		log("step failed", zap.String(logkey.SubscriptionID, c.Partition), zap.String(logkey.DocumentID, c.ID),
+			zap.Int(logkey.Attempt, c.Attempt+1), logkey.Error(err))
 		return
 	}
 	if o.Stack != "" {
@@ -298,7 +308,7 @@ func (t *tenure) observe(ctx context.Context, c dispatch.Change, o dispatch.Outc
 		t.recovered(c)
 	}
 	if o.Verdict != dispatch.Quarantine {
-		t.quarantine.forget(ctx, t.lease.Token(), c.Key)
+		t.release(c.Key)
 	}
 }
 

@@ -20,30 +20,28 @@ var (
 	ErrFull = errors.New("too many changes wait")
 )
 
-// Gate bounds the looks that run at once, over all dispatchers that share it.
-type Gate chan struct{}
-
-// NewGate returns a gate for n looks at once.
-func NewGate(n int) Gate { return make(Gate, n) }
-
 // Config sets a dispatcher up. Handle is mandatory; zero values mean the
 // defaults that the fields name.
 type Config struct {
 	// Handle is the first half of every step.
 	Handle Handle
-	// Quarantine stores the record of a document that is its own fault. It is
-	// tried again until it returns nil; nil means that nothing is stored.
+	// Quarantine stores the record of a document that is its own fault. It runs
+	// beside the steps of its partition, one at a time, and is tried again until
+	// it returns nil. No func means that nothing is stored.
 	Quarantine func(ctx context.Context, c Change, reason string) error
 	// Observe, if set, is told of every finished step, on the partition's
-	// goroutine, which waits for it.
-	Observe func(ctx context.Context, c Change, o Outcome, err error)
+	// goroutine. It must not block.
+	Observe func(c Change, o Outcome, err error)
 	// Gate is shared with other dispatchers; default: one of 64 looks.
-	Gate Gate
+	Gate *Gate
 	// Beside bounds the looks of one partition that run at once; default 8.
 	Beside int
-	// Waiting bounds the versions that wait for their first step; default 1000.
+	// Waiting bounds the versions that wait for their first step; default 50000.
+	// It is large, since a subscription whose calls hang must not keep the reader
+	// from the others; Memory is what keeps it small.
 	Waiting int
-	// Memory bounds the documents kept for pending keys, in bytes; default 64 MiB.
+	// Memory bounds the documents kept for waiting and pending keys, in bytes;
+	// beyond, the document is dropped and read again. Default 64 MiB.
 	Memory int64
 	// RetryMin and RetryMax bound the backoff after an error; default 1 s, 10 s.
 	RetryMin, RetryMax time.Duration
@@ -51,7 +49,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Beside = cmp.Or(c.Beside, 8)
-	c.Waiting = cmp.Or(c.Waiting, 1000)
+	c.Waiting = cmp.Or(c.Waiting, 50000)
 	c.Memory = cmp.Or(c.Memory, 64<<20)
 	c.RetryMin = cmp.Or(c.RetryMin, time.Second)
 	c.RetryMax = cmp.Or(c.RetryMax, 10*time.Second)
@@ -189,6 +187,7 @@ func (d *Dispatcher) offer(l look) ([]func(), error) {
 		e.sighted = time.Now()
 		if shared, done := e.share(l); shared {
 			d.release(&l)
+			d.compare(e, l.change)
 			return done, nil
 		}
 	}
@@ -209,6 +208,16 @@ func (d *Dispatcher) offer(l look) ([]func(), error) {
 	return d.replace(e, l), nil
 }
 
+// compare has a pending entry read anew when a list shows another version of it:
+// the feed may never bring that one. To read is not to replace, so it does not
+// matter which of the two is the newer.
+func (d *Dispatcher) compare(e *entry, listed Change) {
+	if e.state == pending && listed.Source == List && listed.ETag != "" && listed.ETag != e.change.ETag {
+		e.change.Session = cmp.Or(listed.Session, e.change.Session)
+		d.readAnew(e)
+	}
+}
+
 // replace makes l the next version of e to be looked at and returns the
 // callbacks of the one that it supersedes.
 func (d *Dispatcher) replace(e *entry, l look) []func() {
@@ -225,9 +234,17 @@ func (d *Dispatcher) replace(e *entry, l look) []func() {
 	d.release(&old)
 	l.change.Seen = old.change.Seen
 	d.forgetDocument(e)
+	poison := e.poison
 	e.look, e.quarantined = l, false
-	if e.state != waiting {
+	switch {
+	case e.state != waiting:
 		d.unschedule(e)
+		d.enqueue(e)
+	case (poison == "") == (l.poison == ""):
+		d.keepDocument(e)
+	default: // it waits in the wrong queue
+		d.active--
+		d.partitions[e.change.Partition].remove(e)
 		d.enqueue(e)
 	}
 	return old.handled
@@ -252,21 +269,16 @@ func (d *Dispatcher) enqueue(e *entry) {
 		d.starting = append(d.starting, p)
 		d.signal(d.wake)
 	}
-	p.queue = append(p.queue, e)
+	p.add(e)
+	d.keepDocument(e)
 	d.signal(p.wake)
 }
 
-// schedule makes an entry due after a while. Its document is kept only within
-// the bound of memory.
+// schedule makes an entry due after a while.
 func (d *Dispatcher) schedule(e *entry, after time.Duration) {
 	e.state = pending
 	e.due = time.Now().Add(after)
-	if size := int64(len(e.change.Document)); d.memory+size > d.cfg.Memory {
-		e.change.Document = nil
-	} else {
-		e.bytes = size
-		d.memory += size
-	}
+	d.keepDocument(e)
 	heap.Push(&d.due, e)
 	if e.index == 0 {
 		d.signal(d.wake)
@@ -281,7 +293,20 @@ func (d *Dispatcher) unschedule(e *entry) {
 	}
 }
 
-// forgetDocument ends the accounting of the document of a pending entry.
+// keepDocument accounts for the document of an entry that waits or is pending,
+// and drops it where the bound of memory is reached.
+func (d *Dispatcher) keepDocument(e *entry) {
+	d.forgetDocument(e)
+	size := int64(len(e.change.Document))
+	if d.memory+size > d.cfg.Memory {
+		e.change.Document = nil
+		return
+	}
+	e.bytes = size
+	d.memory += size
+}
+
+// forgetDocument ends that account.
 func (d *Dispatcher) forgetDocument(e *entry) {
 	d.memory -= e.bytes
 	e.bytes = 0

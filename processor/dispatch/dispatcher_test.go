@@ -176,13 +176,19 @@ func TestListNeverReplacesWhatIsKnown(t *testing.T) {
 		b.wantHandled("o@1", 0)
 		time.Sleep(2 * time.Second)
 		b.wantHandled("o@1", 1)
-		b.submit(listed) // while pending: nothing to do
+		b.submit(listed) // while pending: what is stored is read, whichever is newer
 		b.wantHandled("o@1", 2)
+		time.Sleep(2 * time.Second)
 		unknown := version("s", "p", "1")
 		unknown.Source = dispatch.List
 		b.submit(unknown)
 		time.Sleep(2 * time.Second)
-		b.wantLooks("o@2 feed", "p@1 list")
+		b.wantLooks("o@2 feed", "o@2 list", "p@1 list")
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.looks[1].Document != nil {
+			t.Errorf("the second look at o was given %s", b.looks[1].Document)
+		}
 	})
 }
 
@@ -277,6 +283,64 @@ func TestHungLookDelaysNoOther(t *testing.T) {
 		synctest.Wait()
 		b.wantHandled("o@1", 1)
 		b.wantHandled("hung@1", 0)
+	})
+}
+
+// TestHangingPartitionStarvesNoOther lets very many looks of a few partitions
+// hang: one of another partition waits for one place at most.
+func TestHangingPartitionStarvesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const deadline = 10 * time.Second
+		step := func(context.Context, dispatch.Change) (dispatch.Apply, error) { return nil, nil }
+		hanging := func(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
+			if c.Partition == "healthy" {
+				return step(ctx, c)
+			}
+			time.Sleep(deadline)
+			return nil, errors.New("no answer")
+		}
+		b := run(t, dispatch.Config{Gate: dispatch.NewGate(64), Memory: 100}, hanging)
+		for i := range 3000 {
+			b.submit(version(fmt.Sprint("s", i%30), fmt.Sprint("h", i), "1"))
+		}
+		time.Sleep(35 * time.Second)
+		start := time.Now()
+		b.submit(version("healthy", "o", "1"))
+		if time.Since(start) > 0 {
+			t.Errorf("the reader was kept for %s", time.Since(start))
+		}
+		time.Sleep(deadline)
+		b.wantHandled("o@1", 1)
+		if got := b.d.Stats(); got.Memory > 100 {
+			t.Errorf("%d bytes of documents are kept", got.Memory)
+		}
+	})
+}
+
+func TestBadDocumentsDelayNoGoodOnes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := run(t, dispatch.Config{Quarantine: func(context.Context, dispatch.Change, string) error {
+			time.Sleep(5 * time.Second)
+			return errors.New("no answer")
+		}}, func(_ context.Context, c dispatch.Change) (dispatch.Apply, error) {
+			if c.ETag == "bad" {
+				panic("poison")
+			}
+			return nil, nil
+		})
+		for i := range 20 {
+			b.submit(version("s", fmt.Sprint("b", i), "bad"))
+		}
+		synctest.Wait()
+		b.submit(version("s", "o", "1"))
+		b.submit(version("s", "b3", "mended"))
+		synctest.Wait()
+		b.wantHandled("o@1", 1)
+		b.wantHandled("b3@mended", 1)
+		b.wantHandled("b3@bad", 1) // superseded
+		b.wantHandled("b4@bad", 0)
 	})
 }
 

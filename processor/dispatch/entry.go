@@ -35,7 +35,7 @@ type entry struct {
 	sighted        time.Time
 	due            time.Time
 	index          int   // in the heap; -1 if not there
-	bytes          int64 // of the document, while pending
+	bytes          int64 // of the document, as accounted for
 }
 
 // share says whether l needs no step of its own: its version is known already,
@@ -49,7 +49,7 @@ func (e *entry) share(l look) (shared bool, done []func()) {
 		e.next.handled = append(e.next.handled, l.handled...)
 		return true, nil
 	case same:
-	case e.state == settled, l.change.Source != List:
+	case e.state == settled, e.poison != "", l.change.Source != List:
 		return false, nil
 	}
 	if e.state == waiting || e.state == running || e.poison != "" {
