@@ -149,6 +149,21 @@ func TestToken(t *testing.T) {
 	})
 }
 
+// TestOnlyConfiguredHosts: what the SDK takes for a refresh token, although it
+// says that it is none, it would send to the SDK's own default.
+func TestOnlyConfiguredHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			t.Errorf("%s was asked", req.Host)
+		}), func(c *cs.Config) {
+			c.URL, c.Auth, c.Token = "https://cs.test", "token", tokenWith(`{"alg":"unheard-of"}`, `{"typ":"Bearer"}`)
+		})
+		if _, err := r.Status(t.Context(), clusterRef); sortOf(err) != unavailable {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // TestNoCredentialsElsewhere: the SDK adds the token to whatever it is
 // redirected to.
 func TestNoCredentialsElsewhere(t *testing.T) {

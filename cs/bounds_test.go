@@ -148,22 +148,54 @@ func TestConcurrency(t *testing.T) {
 	})
 }
 
-// TestWaitIsNotTheCall: waiting for one's turn takes nothing from the deadline.
+// TestWaitIsNotTheCall: waiting for one's turn takes nothing from the deadline
+// of the call, but has the same one.
 func TestWaitIsNotTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			time.Sleep(6 * time.Second)
 			static(200, asJSON, `{"state":"ready"}`)(w, req)
 		}), func(c *cs.Config) { c.Concurrency = 1 })
+		start := time.Now()
 		var wg sync.WaitGroup
+		var served, refused atomic.Int64
 		for range 5 {
 			wg.Go(func() {
-				if _, err := r.Status(t.Context(), clusterRef); err != nil {
+				switch _, err := r.Status(t.Context(), clusterRef); {
+				case err == nil:
+					served.Add(1)
+				case sortOf(err) == unavailable && errors.Is(err, context.DeadlineExceeded):
+					refused.Add(1)
+					if took := time.Since(start); took != 10*time.Second {
+						t.Errorf("waited for %v, want the 10s of the configuration", took)
+					}
+				default:
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
+		if served.Load() != 2 || refused.Load() != 3 {
+			t.Errorf("%d served, %d waited in vain, want 2 and 3", served.Load(), refused.Load())
+		}
+	})
+}
+
+// TestRateHasADeadline: who would have to wait too long for the rate limit is
+// told so instead, and keeps nobody out.
+func TestRateHasADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, static(200, asJSON, `{"state":"ready"}`), func(c *cs.Config) { c.Concurrency, c.Rate = 1, 0.01 })
+		status(t, r.Client, clusterRef)
+		start := time.Now()
+		if _, err := r.Status(t.Context(), clusterRef); sortOf(err) != unavailable {
+			t.Errorf("%v", err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("waited for %v", took)
+		}
+		time.Sleep(100 * time.Second)
+		status(t, r.Client, clusterRef)
 	})
 }
 

@@ -86,8 +86,8 @@ func (c *Client) Healthy() (ok bool, since time.Time, lastErr string) {
 }
 
 // Close waits for the calls in flight, each of which has a deadline, and closes
-// the connection. Calls that come later, or still wait for their turn, fail with
-// ErrClosed. It may be called more than once.
+// the connection. Calls that come later, or still wait for their turn, fail with an
+// [*UnavailableError]. It may be called more than once.
 func (c *Client) Close() error {
 	select {
 	case c.closing <- struct{}{}:
@@ -107,30 +107,34 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// enter waits for a place among the calls in flight and for the rate limit. The
-// place is taken first, so that a jam ends in no burst above the rate.
+// enter waits for a place among the calls in flight and for the rate limit, for
+// as long as a call may take and no longer: a jam must not hold callers for
+// ever. The place is taken first, so that a jam ends in no burst above the rate.
 func (c *Client) enter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	select {
 	case <-c.closed:
-		return ErrClosed
+		return errClosed
 	default:
 	}
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.closed:
-		return ErrClosed
+		return errClosed
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a free place: %w", ctx.Err())
 	}
 	select {
 	case <-c.closed: // both were ready, and chance chose the place
 		c.leave()
-		return ErrClosed
+		return errClosed
 	default:
 	}
 	if c.limit == nil {
 		return nil
 	}
+	// It fails at once if the turn would come after the deadline.
 	if err := c.limit.Wait(ctx); err != nil {
 		c.leave()
 		return fmt.Errorf("wait for the rate limit: %w", err)

@@ -9,10 +9,14 @@
 //   - [ErrNotFound]: CS itself says, in its own JSON, that the object does not
 //     exist;
 //   - an [*UnavailableError]: no answer of CS was had (server error, throttled,
-//     connection, deadline, a proxy's page, refused credentials, the caller's own
-//     context); nothing is known about the object;
+//     connection, deadline, a proxy's page, refused credentials, no free place in
+//     time, the caller's own context); nothing is known about the object;
 //   - any other error: CS answered, and the answer is of no use (or the Ref was
 //     put together by hand, and wrongly).
+//
+// A call that has to wait for a free place or for the rate limit waits for at most
+// Config.Timeout, and then has Config.Timeout for itself: it is over after twice
+// that.
 //
 // States are passed on as CS spells them, unknown ones included.
 package cs

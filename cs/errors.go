@@ -13,8 +13,9 @@ var ErrNotFound = errors.New("not found in cluster service")
 
 // UnavailableError means that no answer of Cluster Service was had: nothing is
 // known about the object, and the call may be repeated. Refused credentials are
-// among the causes, because then CS answers nobody, and so are a caller who gave
-// up (errors.Is finds the context's error) and a closed client.
+// among the causes, because then CS answers nobody, and so are a wait for one's
+// turn that took too long, a caller who gave up (errors.Is finds the context's
+// error) and a closed client.
 type UnavailableError struct {
 	// RetryAfter is how long CS asked not to be asked again, at most 5 minutes;
 	// 0: it did not say.
@@ -34,5 +35,5 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.err }
 
-// ErrClosed is the cause when a call comes after Close.
-var ErrClosed = errors.New("client is closed")
+// errClosed is the cause when a call comes after Close.
+var errClosed = errors.New("client is closed")

@@ -88,7 +88,11 @@ func tokenURL(cfg Config) string {
 // allowedHosts lists scheme://host of all places that may be sent anything.
 func allowedHosts(cfg Config) (map[string]bool, error) {
 	texts := []string{cfg.URL}
-	if cfg.Auth != AuthNone {
+	asks, err := cfg.asksForTokens()
+	if err != nil {
+		return nil, fmt.Errorf("read token: %w", err)
+	}
+	if asks {
 		texts = append(texts, tokenURL(cfg))
 	}
 	allowed := map[string]bool{}
@@ -112,7 +116,7 @@ type transport struct {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// The SDK follows redirects and adds the token to each request.
 	if !t.allowed[req.URL.Scheme+"://"+req.URL.Host] {
-		return nil, fmt.Errorf("redirect to another host refused: %.100q", req.URL.Host)
+		return nil, fmt.Errorf("request to a host that was not configured is refused: %.100q", req.URL.Host)
 	}
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {

@@ -93,9 +93,9 @@ func (d Document) encode() ([]byte, error) {
 }
 
 // decode reads one stored document. etag is that of the reply; when it is empty
-// the body's is used. A document that is no lease is no error: it comes back
-// with Version Unreadable and the reason, because one odd document must not
-// hide the other leases.
+// the body's is used. A document that is no lease comes back with Version
+// Unreadable, what could be read of it, and the reason: one odd document must
+// not hide the other leases, and what it holds must survive its repair.
 func decode(body []byte, etag string) (Document, error) {
 	top := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &top); err != nil {
@@ -128,7 +128,11 @@ func decode(body []byte, etag string) (Document, error) {
 		r.err = fmt.Errorf("id or LeaseToken missing")
 	}
 	if r.err != nil {
-		return Document{ID: d.ID, Version: Unreadable, ETag: d.ETag}, fmt.Errorf("decode lease %q: %w", d.ID, r.err)
+		if d.Version != VersionRange0 {
+			d.Continuation = "" // who knows what it means there
+		}
+		d.Version = Unreadable
+		return d, fmt.Errorf("decode lease %q: %w", d.ID, r.err)
 	}
 	return d, nil
 }
@@ -156,14 +160,17 @@ func (d Document) rangeJSON() json.RawMessage {
 		quote(d.Range.MinInclusive), quote(d.Range.MaxExclusive)))
 }
 
+// readProperties faults the epoch alone, which must not start anew for nothing.
+// Without a start id the owner is a stranger, and any renewal is as good as the
+// one before.
 func (d *Document) readProperties(r *reader, properties map[string]json.RawMessage) {
 	of := reader{top: properties}
-	d.StartID = of.text(propertyStartID)
 	d.Epoch = of.numeral(propertyEpoch)
-	d.Renewal = of.numeral(propertyRenewal)
 	if r.err == nil {
 		r.err = of.err
 	}
+	d.StartID = of.text(propertyStartID)
+	d.Renewal = of.numeral(propertyRenewal)
 	for _, name := range []string{propertyStartID, propertyEpoch, propertyRenewal} {
 		delete(properties, name)
 	}
@@ -196,14 +203,23 @@ func (r *reader) number(name string) (n int64) {
 	return n
 }
 
+// numeral reads a count. One that is negative, or so high that it could overflow,
+// was not counted.
 func (r *reader) numeral(name string) int64 {
+	const most = 1 << 53
 	s := r.text(name)
 	if s == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("%s: %w", name, err)
+	if err == nil && (n < 0 || n > most) {
+		err = fmt.Errorf("%d is no count", n)
+	}
+	if err != nil {
+		if r.err == nil {
+			r.err = fmt.Errorf("%s: %w", name, err)
+		}
+		return 0
 	}
 	return n
 }

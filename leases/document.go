@@ -16,7 +16,7 @@ const (
 	// be one whole physical partition. They are listed and left alone.
 	VersionEPK = 1
 	// Unreadable stands for a document with the prefix of a lease that does not
-	// decode as one. Only its ID is known.
+	// decode as one. Its ID and ETag are known, of the rest what could be read.
 	Unreadable = -1
 )
 

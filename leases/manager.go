@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/sourcegraph/conc"
 	"go.uber.org/zap"
 
@@ -19,7 +21,7 @@ import (
 )
 
 // Manager takes leases, keeps them, and runs a Serve for each that it holds. Use
-// it once. Snapshot is safe for concurrent use.
+// it once. Snapshot and Uncovered are safe for concurrent use.
 type Manager struct {
 	cfg     Config
 	store   *Store
@@ -32,6 +34,8 @@ type Manager struct {
 	mu      sync.Mutex // never held across I/O or a channel
 	ran     bool
 	listed  []Document         // the last listing
+	live    []Range            // as last asked; nil while not known
+	claims  []claim            // of others, as of the last listing
 	tenures map[string]*Tenure // by lease id; nil while it is being acquired
 	resting map[string]rest    // leases whose Serve returned by itself
 	refused map[string]bool    // leases that could not be taken the last time
@@ -39,7 +43,15 @@ type Manager struct {
 
 // rest is how long, and until when, a lease is not taken after Serve failed.
 type rest struct {
-	retry backoff
+	retry  backoff
+	until  time.Time
+	logged string // the failure that was logged last
+}
+
+// claim is a lease that somebody else owns and, unless it changes, until when.
+type claim struct {
+	id    string
+	rng   azcosmos.FeedRange
 	until time.Time
 }
 
@@ -150,6 +162,46 @@ func (m *Manager) Snapshot() []Info {
 	return infos
 }
 
+// Uncovered gives the live ranges that nobody is serving at this moment, as far
+// as this Manager can see: their leases are free, have expired on its clock, do
+// not exist, or are own ones that it does not hold. A range shows up for a
+// moment whenever its lease changes hands. While the live ranges are not known
+// the key space counts as one. Empty means that all is well.
+func (m *Manager) Uncovered() []azcosmos.FeedRange {
+	now := time.Now()
+	m.mu.Lock()
+	live, claims := m.live, m.claims
+	own := map[string]*Tenure{}
+	for id, t := range m.tenures {
+		if t != nil {
+			own[id] = t
+		}
+	}
+	m.mu.Unlock()
+
+	var have []azcosmos.FeedRange
+	for _, t := range own {
+		if t.Trusted() == nil {
+			have = append(have, t.Range())
+		}
+	}
+	for _, c := range claims {
+		if own[c.id] == nil && now.Before(c.until) {
+			have = append(have, c.rng)
+		}
+	}
+	if len(live) == 0 {
+		live = []Range{{Range: whole}}
+	}
+	var open []azcosmos.FeedRange
+	for _, r := range live {
+		if !covered(r.Range, have) {
+			open = append(open, r.Range)
+		}
+	}
+	return open
+}
+
 // hold acquires one lease and keeps it until serve has returned.
 func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	if ctx.Err() != nil {
@@ -166,7 +218,7 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 			m.metrics.writeFailures.Inc()
 		}
 		if !changed && m.failing(d.ID, true) {
-			log.Info("lease could not be taken, trying again", zap.Error(err))
+			log.Info("lease could not be taken, trying again", logkey.Error(err))
 		}
 		return // the next listing shows what became of it
 	}
@@ -227,21 +279,39 @@ func (m *Manager) serve(stop, work context.Context, w *writer, acquired time.Tim
 }
 
 // rest keeps this process from taking a lease again at once when serve returned
-// without being asked to.
+// without being asked to. A failure that repeats itself is said once.
 func (m *Manager) rest(w *writer, acquired time.Time, err error) {
 	id := w.t.lease.ID
 	m.mu.Lock()
 	r, known := m.resting[id]
 	if !known || time.Since(acquired) > m.cfg.Expiry {
-		r.retry = newBackoff(time.Second, m.cfg.Expiry)
+		r.retry, r.logged = newBackoff(time.Second, m.cfg.Expiry), ""
 	}
+	before := r.logged
+	r.logged = failure(err)
 	wait := r.retry.next(nil)
 	r.until = time.Now().Add(wait)
 	m.resting[id] = r
 	m.mu.Unlock()
 	if err != nil {
-		w.log.Error("range failed, its lease is given back", zap.Error(err), zap.Duration("rest", wait))
+		log := w.log.Error
+		if failure(err) == before {
+			log = w.log.Debug
+		}
+		log("range failed, its lease is given back", logkey.Error(err), zap.Duration("rest", wait))
 	}
+}
+
+// failure names an error without what differs each time, such as the id of a
+// request; "" is none.
+func failure(err error) string {
+	if err == nil {
+		return ""
+	}
+	if reply, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return fmt.Sprintf("answered %d %s", reply.StatusCode, reply.ErrorCode)
+	}
+	return err.Error()
 }
 
 // failing notes whether taking a lease fails and says whether that is new.

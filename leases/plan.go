@@ -19,7 +19,8 @@ type Observed struct {
 	Since time.Time
 	// Held: this Manager holds the lease, or is about to.
 	Held bool
-	// Vanished: the container has no such range any more.
+	// Vanished: the container has no such range any more, or this is no lease
+	// that we can serve.
 	Vanished bool
 	// NotBefore is set after its range failed here: others may take it, this
 	// process waits.

@@ -211,7 +211,7 @@ func (w *writer) note(err error) {
 			w.log.Info("lease writes work again")
 		}
 	case !w.failed && w.t.Trusted() == nil:
-		w.log.Info("lease write failed, trying again", zap.Error(err))
+		w.log.Info("lease write failed, trying again", logkey.Error(err))
 	}
 	w.failed = err != nil
 }

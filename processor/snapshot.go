@@ -97,7 +97,7 @@ func (t *tenure) ready(now time.Time) error {
 	case !t.listed:
 		return errors.New("pending changes not listed yet")
 	case !t.blocked && now.Sub(t.lastRead) > unreadyAfter:
-		return fmt.Errorf("change feed not read for %s", now.Sub(t.lastRead).Round(time.Second))
+		return fmt.Errorf("change feed not read for more than %s", unreadyAfter)
 	default:
 		return nil
 	}

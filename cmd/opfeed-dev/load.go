@@ -72,7 +72,7 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cosmosURL := fs.String("cosmos", "", "`URL` of the Cosmos DB emulator")
 	keyFile := fs.String("cosmos-key-file", "", "`file` with the key of the account; default: the emulators' well-known key")
 	csURL := fs.String("cs", "", "`URL` of the Cluster Service simulator")
-	serviceURL := fs.String("service", "", "`URL` of a replica of opfeed, to ask it what it quarantined, recovered and left alone")
+	serviceURL := fs.String("service", "", "`URL` of a replica of opfeed, to ask it what it quarantined, recovered and left alone; without it that is not measured")
 	seed := fs.Uint64("seed", 1, "the same seed gives the same operations")
 	if code, done := parse(fs, args, stdout, stderr); done {
 		return code
@@ -90,13 +90,12 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := t.check(c); err != nil {
 		return misused(fs, stderr, err)
 	}
-	return drive(ctx, "load", c, t, nil, stdout, stderr)
+	return drive(ctx, "load", c, t, nil, newScreen(stdout), stderr)
 }
 
 // drive runs the front end, shows how it goes, and writes the report. It stops
 // early if trouble delivers.
-func drive(ctx context.Context, name string, c workload.Config, t trafficFlags, trouble <-chan error, stdout, stderr io.Writer) int {
-	show := newScreen(stdout)
+func drive(ctx context.Context, name string, c workload.Config, t trafficFlags, trouble <-chan error, show *screen, stderr io.Writer) int {
 	front, err := workload.New(c, workload.Deps{Say: show.say})
 	if err != nil {
 		return failed(stderr, name, err)
@@ -112,9 +111,9 @@ func drive(ctx context.Context, name string, c workload.Config, t trafficFlags, 
 		return failed(stderr, name, err)
 	}
 	for _, m := range r.Mismatches {
-		fmt.Fprintf(stdout, "mismatch: %s\n", m)
+		show.say("mismatch: %s", m)
 	}
-	fmt.Fprint(stdout, r.Words())
+	show.say("\n%s", strings.TrimSuffix(r.Words(), "\n"))
 	if t.report != "" {
 		if err := writeReport(t.report, r); err != nil {
 			return failed(stderr, name, err)
@@ -128,7 +127,7 @@ func drive(ctx context.Context, name string, c workload.Config, t trafficFlags, 
 		r.Operations.Pending = 0
 	}
 	if r.Refused > 0 {
-		fmt.Fprintf(stdout, "%d requests could not be carried out\n", r.Refused)
+		show.say("%d requests could not be carried out", r.Refused)
 	}
 	if r.Lost() || r.Refused > 0 {
 		return exitBad

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -89,6 +90,28 @@ func TestPartsAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The URLs come before whatever the replica logs.
+func TestUpBeginsWithTheURLs(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--log-level", "debug"}, w, w)
+		_ = w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	for _, want := range []string{"Cosmos DB ", "Cluster Service ", "opfeed "} {
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), want) || !strings.Contains(lines.Text(), " http://127.0.0.1:") {
+			t.Errorf("have the line %q, want %q and a URL", lines.Text(), want)
+		}
+	}
+	cancel()
+	_, _ = io.Copy(io.Discard, r)
+	<-ended
 }
 
 func exported(t *testing.T, r io.Reader, variable string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -42,9 +43,15 @@ func newScreen(out io.Writer) *screen {
 func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end()
+	s.erase()
 	fmt.Fprintf(s.out, format+"\n", args...)
 }
+
+const (
+	eraseLine = "\r\x1b[K"
+	// A line that is wrapped could not be rewritten: a narrow terminal cuts it.
+	wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h"
+)
 
 // live writes the line that shows how it goes.
 func (s *screen) live(line string) {
@@ -54,15 +61,33 @@ func (s *screen) live(line string) {
 		fmt.Fprintln(s.out, line)
 		return
 	}
-	fmt.Fprintf(s.out, "\r\x1b[K%s", line)
+	fmt.Fprint(s.out, eraseLine+wrapOff+line+wrapOn)
 	s.open = true
 }
 
-func (s *screen) end() {
+// erase takes the rewritten line away: the next one, or the report, says the
+// same anew.
+func (s *screen) erase() {
 	if s.open {
-		fmt.Fprintln(s.out)
+		fmt.Fprint(s.out, eraseLine)
 		s.open = false
 	}
+}
+
+// beside returns w for lines that others write, the log say, to the same
+// terminal.
+func (s *screen) beside(w io.Writer) io.Writer { return &neighbour{screen: s, out: w} }
+
+type neighbour struct {
+	screen *screen
+	out    io.Writer
+}
+
+func (n *neighbour) Write(p []byte) (int, error) {
+	n.screen.mu.Lock()
+	defer n.screen.mu.Unlock()
+	n.screen.erase()
+	return n.out.Write(p)
 }
 
 // follow runs the front end to its end and shows meanwhile how it goes. What
@@ -88,7 +113,7 @@ func (s *screen) follow(ctx context.Context, cancel context.CancelCauseFunc, fro
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.end()
+		s.erase()
 	}()
 	for {
 		select {
@@ -108,14 +133,26 @@ func (s *screen) follow(ctx context.Context, cancel context.CancelCauseFunc, fro
 	}
 }
 
-// summary is a report on one line.
+// summary is a report on one line, what matters most first: a narrow terminal
+// cuts its end.
 func summary(r workload.Report) string {
-	var states []string
-	for k, n := range r.Operations.ByStatus {
-		states = append(states, fmt.Sprintf("%s %d", k, n))
+	o := r.Operations
+	var ended, others []string
+	for _, status := range slices.Sorted(maps.Keys(o.ByStatus)) {
+		text := fmt.Sprintf("%d %s", o.ByStatus[status], status)
+		if slices.Contains([]string{"Succeeded", "Failed", "Canceled"}, status) {
+			ended = append(ended, text)
+		} else {
+			others = append(others, text)
+		}
 	}
-	slices.Sort(states)
-	return fmt.Sprintf("%4.0f s  %d of %d done: %s | pickup p50 %.2f s, p99 %.2f s | %.0f RU",
-		r.Seconds, r.Operations.Terminal, r.Operations.Created, strings.Join(states, ", "),
-		r.PickupSeconds.P50, r.PickupSeconds.P99, r.RequestUnits.Total)
+	slices.Reverse(ended) // what succeeded first
+	parts := []string{fmt.Sprintf("%4.0f s  %3d of %d done  pickup %.2f s (p99 %.2f s)  %4.0f RU",
+		r.Seconds, o.Terminal, o.Created, r.PickupSeconds.P50, r.PickupSeconds.P99, r.RequestUnits.Total)}
+	for _, states := range [][]string{ended, others} {
+		if len(states) > 0 {
+			parts = append(parts, strings.Join(states, ", "))
+		}
+	}
+	return strings.Join(parts, " | ")
 }

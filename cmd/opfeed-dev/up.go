@@ -17,9 +17,13 @@ import (
 	"opfeed/internal/service"
 )
 
-// readyWait is how long up waits for the replica to be ready before the
-// traffic begins.
-const readyWait = 15 * time.Second
+const (
+	// readyWait is how long up waits for the replica to be ready before the
+	// traffic begins.
+	readyWait = 15 * time.Second
+	// probeTimeout bounds one question: one that hangs must not take all of that.
+	probeTimeout = time.Second
+)
 
 type upFlags struct {
 	traffic         trafficFlags
@@ -82,11 +86,17 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return failed(stderr, "up", err)
 	}
 	c.ServiceURL = "http://" + l.Addr().String()
-	replica, err := f.replica(c.CosmosURL, c.ClusterServiceURL, l, stderr)
+	show := newScreen(stdout)
+	replica, err := f.replica(c.CosmosURL, c.ClusterServiceURL, l, show.beside(stderr))
 	if err != nil {
 		_ = l.Close()
 		return failed(stderr, "up", err)
 	}
+
+	// First of all, before the replica may have anything to log.
+	fmt.Fprintf(stdout, "Cosmos DB        %s (request units: /_emulator/stats)\n", c.CosmosURL)
+	fmt.Fprintf(stdout, "Cluster Service  %s (journal: /_simulator/journal)\n", c.ClusterServiceURL)
+	fmt.Fprintf(stdout, "opfeed           %s (/healthz, /readyz, /metrics, /api/v1/snapshot)\n\n", c.ServiceURL)
 
 	// The replica goes on until the front end has seen the end of its
 	// operations, whatever stops the front end.
@@ -98,13 +108,10 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 			trouble <- fmt.Errorf("replica: %w", err)
 		}
 	})
-	fmt.Fprintf(stdout, "Cosmos DB        %s (request units: /_emulator/stats)\n", c.CosmosURL)
-	fmt.Fprintf(stdout, "Cluster Service  %s (journal: /_simulator/journal)\n", c.ClusterServiceURL)
-	fmt.Fprintf(stdout, "opfeed           %s (/healthz, /readyz, /metrics, /api/v1/snapshot)\n", c.ServiceURL)
-	if !ready(ctx, c.ServiceURL) && ctx.Err() == nil {
+	if !ready(ctx, c.ServiceURL, nil) && ctx.Err() == nil {
 		fmt.Fprintf(stdout, "The replica is not ready after %v; the operations begin nevertheless.\n", readyWait)
 	}
-	code := drive(ctx, "up", c, f.traffic, trouble, stdout, stderr)
+	code := drive(ctx, "up", c, f.traffic, trouble, show, stderr)
 	stop()
 	group.Wait()
 	select {
@@ -132,8 +139,9 @@ func (f upFlags) replica(cosmosURL, csURL string, l net.Listener, stderr io.Writ
 	return s, nil
 }
 
-// ready waits until the replica says that it is.
-func ready(ctx context.Context, url string) bool {
+// ready waits until the replica says that it is. A nil transport is the network.
+func ready(ctx context.Context, url string, transport http.RoundTripper) bool {
+	client := &http.Client{Transport: transport, Timeout: probeTimeout}
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -143,7 +151,7 @@ func ready(ctx context.Context, url string) bool {
 		if err != nil {
 			return false
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := client.Do(req); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return true

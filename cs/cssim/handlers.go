@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"opfeed/cs"
 )
 
 func (s *Server) get(r request) (answer, error) {
@@ -27,17 +29,17 @@ func (s *Server) getStatus(r request) (answer, error) {
 
 // look finds an object for a reader, whose visit is noted even if it is gone.
 func (s *Server) look(r request) (*object, state, error) {
-	if o := s.objects[r.key]; o != nil {
+	if o := s.objects[r.ref]; o != nil {
 		o.read(r.agent, r.now)
 	}
-	return s.find(r.key, r.now)
+	return s.find(r.ref, r.now)
 }
 
 func (s *Server) getExternalAuthConfig(r request) (answer, error) {
-	if _, _, err := s.find(r.key, r.now); err != nil {
+	if _, _, err := s.find(r.ref, r.now); err != nil {
 		return answer{}, err
 	}
-	path := r.key.path(r.api) + "/external_auth_config"
+	path := r.api.path(r.ref) + "/external_auth_config"
 	return answer{http.StatusOK, map[string]any{
 		"kind": "ExternalAuthConfig", "href": path, "state": "enabled",
 		"external_auths": map[string]any{"kind": "ExternalAuthListLink", "href": path + "/external_auths"},
@@ -49,28 +51,23 @@ func (s *Server) post(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	k := r.key
-	if k.kind != cluster {
-		parent, _, err := s.find(k.parent(), r.now)
+	k := r.ref
+	if k.Kind != cs.Cluster {
+		parent, _, err := s.find(parentOf(k), r.now)
 		if err != nil {
 			return answer{}, err
 		}
 		if parent.deleting(r.now) {
 			return answer{}, &failure{http.StatusBadRequest,
-				fmt.Sprintf("Cluster with id '%s' is being deleted", k.cluster)}
+				fmt.Sprintf("Cluster with id '%s' is being deleted", k.Cluster)}
 		}
 	}
-	id, err := s.newID(k, body)
+	k, err = s.name(k, body)
 	if err != nil {
 		return answer{}, err
 	}
-	if k.kind == cluster {
-		k.cluster = id
-	} else {
-		k.child = id
-	}
 	if _, _, err := s.find(k, r.now); err == nil {
-		return answer{}, &failure{http.StatusConflict, fmt.Sprintf("%s with id '%s' already exists", k.kind, id)}
+		return answer{}, &failure{http.StatusConflict, fmt.Sprintf("%s with id '%s' already exists", k.Kind, idOf(k))}
 	}
 	o := s.object(k)
 	o.body = body
@@ -83,13 +80,13 @@ func (s *Server) patch(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, _, err := s.find(r.key, r.now)
+	o, _, err := s.find(r.ref, r.now)
 	if err != nil {
 		return answer{}, err
 	}
 	if o.deleting(r.now) {
 		return answer{}, &failure{http.StatusBadRequest,
-			fmt.Sprintf("%s with id '%s' is being deleted", r.key.kind, r.key.id())}
+			fmt.Sprintf("%s with id '%s' is being deleted", r.ref.Kind, idOf(r.ref))}
 	}
 	if o.body == nil {
 		o.body = map[string]json.RawMessage{}
@@ -100,7 +97,7 @@ func (s *Server) patch(r request) (answer, error) {
 }
 
 func (s *Server) delete(r request) (answer, error) {
-	o, _, err := s.find(r.key, r.now)
+	o, _, err := s.find(r.ref, r.now)
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,24 +119,30 @@ func posted(r *http.Request) (map[string]json.RawMessage, error) {
 	return body, nil
 }
 
-// newID is the posted id, which newer front ends choose, or one made up.
-func (s *Server) newID(k key, body map[string]json.RawMessage) (string, error) {
+// name completes the name of a new object: with the posted id, which newer front
+// ends choose, or with one made up.
+func (s *Server) name(k cs.Ref, body map[string]json.RawMessage) (cs.Ref, error) {
+	own := &k.Child
+	if k.Kind == cs.Cluster {
+		own = &k.Cluster
+	}
 	id, err := stringField(body, "id")
 	if err != nil {
-		return "", err
+		return k, err
 	}
 	if id != "" {
-		if err := checkID(id); err != nil {
-			return "", &failure{http.StatusBadRequest, err.Error()}
+		*own = id
+		if err := checkRef(k); err != nil {
+			return k, &failure{http.StatusBadRequest, err.Error()}
 		}
-		return id, nil
+		return k, nil
 	}
 	name, err := stringField(body, "name")
 	if err != nil {
-		return "", err
+		return k, err
 	}
 	// By name, so that the order in which objects are posted does not matter.
-	seed := k.path(aroHCP) + "\x00" + name
+	seed := k.Path() + "\x00" + name
 	s.named[seed]++
 	r := rand.New(rand.NewPCG(s.options.Seed, hash(seed, s.named[seed])))
 	const alphabet = "0123456789abcdefghijklmnopqrstuv"
@@ -147,7 +150,8 @@ func (s *Server) newID(k key, body map[string]json.RawMessage) (string, error) {
 	for i := range made {
 		made[i] = alphabet[r.IntN(len(alphabet))]
 	}
-	return string(made), nil
+	*own = string(made)
+	return k, nil
 }
 
 func stringField(body map[string]json.RawMessage, name string) (string, error) {

@@ -56,6 +56,7 @@ func TestErrorsAreJSON(t *testing.T) {
 			{400, "GET", "/api/aro_hcp/v1alpha1/clusters?search=id+in+%28%27c%27%29+or+1%3D1", ""},
 			{400, "GET", clusterC + "/external_auth_config/external_auths?search=id+in+%28%27c%27%29", ""},
 			{400, "POST", "/_simulator/objects", `{"internalId":"/x","state":"ready"}`},
+			{400, "POST", "/_simulator/objects", `{"internalId":"/api/clusters_mgmt/v1/clusters/c/break_glass_credentials/b","state":"issued"}`},
 			{400, "POST", "/_simulator/objects", `{"internalId":"` + clusterC + `","state":""}`},
 			{400, "POST", "/_simulator/objects", `{"internalId":"` + clusterC + `","state":"ready","since":"2999-01-01T00:00:00Z"}`},
 			{400, "POST", "/_simulator/objects", `x`},

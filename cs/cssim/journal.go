@@ -46,7 +46,7 @@ func (s *Server) Journal() Journal {
 	j := Journal{Objects: make([]Object, 0, len(s.objects))}
 	for _, o := range s.objects {
 		current := o.stateAt(now)
-		entry := Object{InternalID: o.key.path(aroHCP), State: current.name, Gone: current.gone}
+		entry := Object{InternalID: o.ref.Path(), State: current.name, Gone: current.gone}
 		for _, m := range o.mutations {
 			entry.Mutations = append(entry.Mutations, m.public(now))
 		}

@@ -5,11 +5,13 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
+
+	"opfeed/cs"
 )
 
 // chance is the randomness of one mutation of one object.
-func (s *Server) chance(k key, mutation int) *rand.Rand {
-	return rand.New(rand.NewPCG(s.options.Seed, hash(k.path(aroHCP), uint64(mutation))))
+func (s *Server) chance(k cs.Ref, mutation int) *rand.Rand {
+	return rand.New(rand.NewPCG(s.options.Seed, hash(k.Path(), uint64(mutation))))
 }
 
 func hash(text string, n uint64) uint64 {
@@ -80,60 +82,67 @@ func (o *object) begin(what string, at, start time.Time, phases []phase, total t
 	})
 }
 
+// way is what an object goes through, how long that takes, and how it ends if
+// nothing fails.
+type way struct {
+	phases []phase
+	total  Between
+	end    fate
+}
+
+// ways are those of a kind's create, update and delete. The first two have no
+// phases for an external auth, which they leave ready at once.
+func (s *Server) ways(k cs.Kind) (creation, change, removal way) {
+	d, gone := s.options.Durations, fate{gone: true}
+	switch k {
+	case cs.Cluster:
+		return way{creating, d.ClusterCreate, fate{}}, way{updating, d.ClusterUpdate, fate{}}, way{uninstalling, d.ClusterDelete, gone}
+	case cs.NodePool:
+		return way{creating, d.NodePoolCreate, fate{}}, way{updatingPool, d.NodePoolUpdate, fate{}}, way{uninstalling, d.NodePoolDelete, gone}
+	default:
+		return way{}, way{}, way{uninstalling, d.ExternalAuthDelete, gone}
+	}
+}
+
 // create starts the life of an object that is new or was gone.
 func (s *Server) create(o *object, now time.Time) {
-	r := s.chance(o.key, len(o.mutations))
+	r := s.chance(o.ref, len(o.mutations))
 	o.created, o.life = now, nil
-	switch o.key.kind {
-	case cluster:
-		o.begin(kindCreate, now, now, creating, s.draw(r, s.options.Durations.ClusterCreate), s.fate(r, "create"))
-	case nodePool:
-		o.begin(kindCreate, now, now, creating, s.draw(r, s.options.Durations.NodePoolCreate), s.fate(r, "create"))
-	case externalAuth:
+	if o.ref.Kind == cs.ExternalAuth { // ready at once
 		o.begin(kindCreate, now, now, nil, 0, fate{})
+		return
 	}
+	w, _, _ := s.ways(o.ref.Kind)
+	o.begin(kindCreate, now, now, w.phases, s.draw(r, w.total), s.fate(r, "create"))
 }
 
 // update starts an update; the present state stays for the stale phase.
 func (s *Server) update(o *object, now time.Time) {
-	r := s.chance(o.key, len(o.mutations))
+	r := s.chance(o.ref, len(o.mutations))
 	o.freeze(now)
 	start := now.Add(stale(r, s.options.StaleAfterPatch))
-	switch o.key.kind {
-	case cluster:
-		o.begin(kindUpdate, now, start, updating, s.draw(r, s.options.Durations.ClusterUpdate), s.fate(r, "update"))
-	case nodePool:
-		o.begin(kindUpdate, now, start, updatingPool, s.draw(r, s.options.Durations.NodePoolUpdate), s.fate(r, "update"))
-	case externalAuth:
+	if o.ref.Kind == cs.ExternalAuth {
 		// Takes effect at once and shows nothing, unless it was in error.
 		shows := o.stateAt(now).name
 		o.begin(kindUpdate, now, now, nil, 0, fate{})
 		if shows == "" {
 			o.life[len(o.life)-1].name = ""
 		}
+		return
 	}
+	_, w, _ := s.ways(o.ref.Kind)
+	o.begin(kindUpdate, now, start, w.phases, s.draw(r, w.total), s.fate(r, "update"))
 }
 
 // remove starts a delete; a cluster's takes its children with it.
 func (s *Server) remove(o *object, now time.Time) {
-	r := s.chance(o.key, len(o.mutations))
+	r := s.chance(o.ref, len(o.mutations))
 	o.freeze(now)
 	start := now.Add(stale(r, s.options.StaleAfterDelete))
-	total := s.draw(r, s.removal(o.key.kind))
-	o.begin(kindDelete, now, start, uninstalling, total, fate{gone: true})
-	if o.key.kind == cluster {
+	_, _, w := s.ways(o.ref.Kind)
+	o.begin(kindDelete, now, start, w.phases, s.draw(r, w.total), w.end)
+	if o.ref.Kind == cs.Cluster {
 		s.cascade(o, now)
-	}
-}
-
-func (s *Server) removal(k kind) Between {
-	switch k {
-	case cluster:
-		return s.options.Durations.ClusterDelete
-	case nodePool:
-		return s.options.Durations.NodePoolDelete
-	default:
-		return s.options.Durations.ExternalAuthDelete
 	}
 }
 
@@ -141,7 +150,7 @@ func (s *Server) removal(k kind) Between {
 // they have, but those that are being deleted by themselves go on with that.
 func (s *Server) cascade(parent *object, now time.Time) {
 	end := parent.last().outcomeAt
-	for _, child := range s.children(parent.key) {
+	for _, child := range s.children(parent.ref) {
 		switch {
 		case child.stateAt(now).gone:
 		case child.deleting(now):

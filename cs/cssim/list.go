@@ -7,32 +7,34 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"opfeed/cs"
 )
 
 const defaultPageSize = 100
 
 func (s *Server) list(r request) (answer, error) {
 	var all []*object
-	if r.key.kind == cluster {
+	if r.ref.Kind == cs.Cluster {
 		for k, o := range s.objects {
-			if k.kind == cluster {
+			if k.Kind == cs.Cluster {
 				all = append(all, o)
 			}
 		}
-		slices.SortFunc(all, func(a, b *object) int { return cmp.Compare(a.key.cluster, b.key.cluster) })
+		slices.SortFunc(all, func(a, b *object) int { return cmp.Compare(a.ref.Cluster, b.ref.Cluster) })
 	} else {
-		if _, _, err := s.find(r.key.parent(), r.now); err != nil {
+		if _, _, err := s.find(parentOf(r.ref), r.now); err != nil {
 			return answer{}, err
 		}
-		for _, o := range s.children(r.key) {
-			if o.key.kind == r.key.kind {
+		for _, o := range s.children(r.ref) {
+			if o.ref.Kind == r.ref.Kind {
 				all = append(all, o)
 			}
 		}
 	}
 
 	search := r.URL.Query().Get("search")
-	if search != "" && r.key.kind == externalAuth {
+	if search != "" && r.ref.Kind == cs.ExternalAuth {
 		return answer{}, &failure{http.StatusBadRequest, "External auths can't be searched"}
 	}
 	wanted, err := parseSearch(search)
@@ -40,7 +42,7 @@ func (s *Server) list(r request) (answer, error) {
 		return answer{}, err
 	}
 	found := slices.DeleteFunc(all, func(o *object) bool {
-		return o.stateAt(r.now).gone || wanted != nil && !wanted[o.key.id()]
+		return o.stateAt(r.now).gone || wanted != nil && !wanted[idOf(o.ref)]
 	})
 	from, to, page, err := pageOf(r.Request, len(found))
 	if err != nil {
@@ -51,11 +53,11 @@ func (s *Server) list(r request) (answer, error) {
 		o.read(r.agent, r.now)
 		items = append(items, o.render(r.api, o.stateAt(r.now)))
 	}
-	return answer{http.StatusOK, envelope(r.key.kind.String()+"List", page, items, len(found))}, nil
+	return answer{http.StatusOK, envelope(r.ref.Kind.String()+"List", page, items, len(found))}, nil
 }
 
 func (s *Server) listChecks(r request) (answer, error) {
-	o, _, err := s.find(r.key, r.now)
+	o, _, err := s.find(r.ref, r.now)
 	if err != nil {
 		return answer{}, err
 	}

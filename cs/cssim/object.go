@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"opfeed/cs"
 )
 
 // States that the simulator itself has to do with.
@@ -39,7 +41,7 @@ type state struct {
 
 // object is a cluster or a child of one, also after its end.
 type object struct {
-	key       key
+	ref       cs.Ref
 	created   time.Time
 	body      map[string]json.RawMessage // as posted and patched
 	life      []state                    // by time; the first is past, later ones may be future

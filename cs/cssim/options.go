@@ -46,9 +46,9 @@ type Durations struct {
 	ExternalAuthDelete                             Between
 }
 
-// DefaultDurations are within what the end-to-end tests of the real service
+// defaultDurations are within what the end-to-end tests of the real service
 // allow.
-func DefaultDurations() Durations {
+func defaultDurations() Durations {
 	minutes := func(a, b int) Between {
 		return Between{time.Duration(a) * time.Minute, time.Duration(b) * time.Minute}
 	}
@@ -74,7 +74,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.StaleAfterPatch = orDefault(o.StaleAfterPatch, defaultStaleAfterPatch)
 	o.StaleAfterDelete = orDefault(o.StaleAfterDelete, defaultStaleAfterDelete)
-	preset := DefaultDurations()
+	preset := defaultDurations()
 	for _, d := range []struct{ at, preset *Between }{
 		{&o.Durations.ClusterCreate, &preset.ClusterCreate},
 		{&o.Durations.ClusterUpdate, &preset.ClusterUpdate},

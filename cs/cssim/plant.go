@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"opfeed/cs"
 )
 
 // Planted describes an object that is to exist without having been created.
@@ -32,17 +34,17 @@ func (s *Server) Plant(internalID, state string) error {
 
 // PlantObject is Plant with more to say.
 func (s *Server) PlantObject(p Planted) error {
-	k, err := parseKey(p.InternalID)
+	k, err := parseRef(p.InternalID)
 	if err != nil {
 		return fmt.Errorf("plant %.200q: %w", p.InternalID, err)
 	}
 	now := time.Now()
 	switch {
-	case p.State == "" && k.kind != externalAuth:
+	case p.State == "" && k.Kind != cs.ExternalAuth:
 		return fmt.Errorf("plant %s: a state is missing", p.InternalID)
 	case p.Since.After(now):
 		return fmt.Errorf("plant %s: since is in the future", p.InternalID)
-	case len(p.InflightChecks) > 0 && k.kind != cluster:
+	case len(p.InflightChecks) > 0 && k.Kind != cs.Cluster:
 		return fmt.Errorf("plant %s: only clusters have inflight checks", p.InternalID)
 	}
 	if p.Since.IsZero() {
@@ -51,10 +53,10 @@ func (s *Server) PlantObject(p Planted) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k.kind != cluster {
-		parent := s.objects[k.parent()]
+	if k.Kind != cs.Cluster {
+		parent := s.objects[parentOf(k)]
 		if parent == nil || parent.stateAt(now).gone {
-			parent = s.object(k.parent())
+			parent = s.object(parentOf(k))
 			s.plant(parent, Planted{State: stateReady, Since: p.Since}, now)
 		}
 		s.plant(s.object(k), p, now)
@@ -82,9 +84,9 @@ func (s *Server) PlantObject(p Planted) error {
 func (s *Server) plant(o *object, p Planted, now time.Time) {
 	o.freeze(now)
 	o.life, o.created = nil, p.Since
-	r := s.chance(o.key, len(o.mutations))
-	if phases, total, end, ok := s.onwards(o.key.kind, p.State); ok {
-		o.begin(kindPlanted, p.Since, p.Since, phases, s.draw(r, total), end)
+	r := s.chance(o.ref, len(o.mutations))
+	if w, ok := s.onwards(o.ref.Kind, p.State); ok {
+		o.begin(kindPlanted, p.Since, p.Since, w.phases, s.draw(r, w.total), w.end)
 		return
 	}
 	st := state{from: p.Since, name: p.State}
@@ -107,30 +109,16 @@ func (s *Server) plant(o *object, p Planted, now time.Time) {
 }
 
 // onwards says how life goes on from a state in the middle of something.
-func (s *Server) onwards(k kind, name string) (phases []phase, total Between, end fate, ok bool) {
-	d := s.options.Durations
-	type road struct {
-		phases []phase
-		total  Between
-		end    fate
-	}
-	var roads []road
-	switch k {
-	case cluster:
-		roads = []road{{creating, d.ClusterCreate, fate{}}, {updating, d.ClusterUpdate, fate{}}}
-	case externalAuth: // is ready at once, always
-	case nodePool:
-		roads = []road{{creating, d.NodePoolCreate, fate{}}, {updatingPool, d.NodePoolUpdate, fate{}}}
-	}
-	roads = append(roads, road{uninstalling, s.removal(k), fate{gone: true}})
-	for _, r := range roads {
-		for i, p := range r.phases {
+func (s *Server) onwards(k cs.Kind, name string) (rest way, ok bool) {
+	creation, change, removal := s.ways(k)
+	for _, w := range []way{creation, change, removal} {
+		for i, p := range w.phases {
 			if p.state == name {
-				return r.phases[i:], r.total, r.end, true
+				return way{w.phases[i:], w.total, w.end}, true
 			}
 		}
 	}
-	return nil, Between{}, fate{}, false
+	return way{}, false
 }
 
 func (s *Server) servePlant(w http.ResponseWriter, r *http.Request) {

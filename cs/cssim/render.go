@@ -8,29 +8,31 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"opfeed/cs"
 )
 
 // render gives an object as it is posted, with what CS adds.
 func (o *object) render(a api, st state) map[string]any {
-	path := o.key.path(a)
+	path := a.path(o.ref)
 	out := make(map[string]any, len(o.body)+10)
 	for name, value := range o.body {
 		out[name] = value
 	}
-	out["kind"], out["id"], out["href"] = o.key.kind.String(), o.key.id(), path
-	switch o.key.kind {
-	case cluster:
+	out["kind"], out["id"], out["href"] = o.ref.Kind.String(), idOf(o.ref), path
+	switch o.ref.Kind {
+	case cs.Cluster:
 		out["state"] = st.name
 		out["status"] = o.clusterStatus(st)
 		out["creation_timestamp"] = timestamp(o.created)
 		out["node_pools"] = map[string]any{"kind": "NodePoolListLink", "href": path + "/node_pools"}
 		out["inflight_checks"] = map[string]any{"kind": "InflightCheckListLink", "href": path + "/inflight_checks"}
 		if _, ok := out["name"]; !ok {
-			out["name"] = o.key.cluster
+			out["name"] = o.ref.Cluster
 		}
-	case nodePool:
+	case cs.NodePool:
 		out["status"] = o.nodePoolStatus(st)
-	case externalAuth:
+	default: // an external auth
 		delete(out, "status")
 		if st.name != "" {
 			out["status"] = map[string]any{
@@ -45,10 +47,10 @@ func (o *object) render(a api, st state) map[string]any {
 // renderStatus gives the status sub-resource.
 func (o *object) renderStatus(a api, st state) map[string]any {
 	out, kind := o.clusterStatus(st), "ClusterStatus"
-	if o.key.kind == nodePool {
+	if o.ref.Kind == cs.NodePool {
 		out, kind = o.nodePoolStatus(st), "NodePoolStatus"
 	}
-	out["kind"], out["id"], out["href"] = kind, o.key.id(), o.key.path(a)+"/status"
+	out["kind"], out["id"], out["href"] = kind, idOf(o.ref), a.path(o.ref)+"/status"
 	return out
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"opfeed/cs"
 )
 
 // maxBody bounds what a client may post.
@@ -24,7 +26,7 @@ type Server struct {
 	mux     *http.ServeMux
 
 	mu       sync.Mutex // never held while waiting or writing
-	objects  map[key]*object
+	objects  map[cs.Ref]*object
 	childMap map[string][]*object // by cluster
 	named    map[string]uint64    // ids made up so far, by collection and name
 	errors   uint64               // errors told so far
@@ -35,7 +37,7 @@ func New(o Options) *Server {
 	s := &Server{
 		options:  o.withDefaults(),
 		mux:      http.NewServeMux(),
-		objects:  map[key]*object{},
+		objects:  map[cs.Ref]*object{},
 		childMap: map[string][]*object{},
 		named:    map[string]uint64{},
 	}
@@ -70,32 +72,28 @@ func apiOf(r *http.Request) api {
 func (s *Server) routes(a api) {
 	// Child paths have the cluster's id as {cluster}; ids of a wrong shape name
 	// nothing, so they give the same 404 as unknown ones.
-	for _, k := range []kind{cluster, nodePool, externalAuth} {
-		collection := string(a) + "/clusters/{cluster}/" + k.collection()
-		one := collection + "/{child}"
-		if k == cluster {
-			collection = string(a) + "/clusters"
-			one = collection + "/{cluster}"
-		}
+	for _, k := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth} {
+		one := a.path(cs.Ref{Kind: k, Cluster: "{cluster}", Child: "{child}"})
+		collection := path.Dir(one)
 		s.handle(a, "GET "+collection, k, s.list)
 		s.handle(a, "POST "+collection, k, s.post)
 		s.handle(a, "GET "+one, k, s.get)
 		s.handle(a, "PATCH "+one, k, s.patch)
 		s.handle(a, "DELETE "+one, k, s.delete)
-		if k == cluster || k == nodePool && a == aroHCP {
+		if k == cs.Cluster || k == cs.NodePool && a == aroHCP {
 			s.handle(a, "GET "+one+"/status", k, s.getStatus)
 		}
 	}
 	one := string(a) + "/clusters/{cluster}"
-	s.handle(a, "GET "+one+"/inflight_checks", cluster, s.listChecks)
-	s.handle(a, "GET "+one+"/external_auth_config", cluster, s.getExternalAuthConfig)
+	s.handle(a, "GET "+one+"/inflight_checks", cs.Cluster, s.listChecks)
+	s.handle(a, "GET "+one+"/external_auth_config", cs.Cluster, s.getExternalAuthConfig)
 }
 
 // request is one call, ready to be applied: its wait is over.
 type request struct {
 	*http.Request
 	api   api
-	key   key // of a collection: without the last id
+	ref   cs.Ref // of a collection: without the last id
 	agent string
 	now   time.Time
 }
@@ -115,17 +113,17 @@ type failure struct {
 func (f *failure) Error() string { return f.reason }
 
 // handle waits out the latency before apply runs, under the lock.
-func (s *Server) handle(a api, pattern string, k kind, apply func(request) (answer, error)) {
+func (s *Server) handle(a api, pattern string, k cs.Kind, apply func(request) (answer, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		req := request{Request: r, api: a, agent: agentOf(r)}
-		req.key = key{kind: k, cluster: r.PathValue("cluster"), child: r.PathValue("child")}
+		req.ref = cs.Ref{Kind: k, Cluster: r.PathValue("cluster"), Child: r.PathValue("child")}
 		body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 		if err != nil {
 			s.fail(w, a, &failure{http.StatusRequestEntityTooLarge, "The request body is too long"})
 			return
 		}
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		if !wait(r.Context(), s.latency(req.key)) {
+		if !wait(r.Context(), s.latency(req.ref)) {
 			return // nobody is there any more
 		}
 		answer, err := s.apply(req, apply)
@@ -149,7 +147,7 @@ func (s *Server) apply(req request, apply func(request) (answer, error)) (answer
 
 // latency draws from the object's own sequence, so that what happens to others
 // does not change it.
-func (s *Server) latency(k key) time.Duration {
+func (s *Server) latency(k cs.Ref) time.Duration {
 	if s.options.LatencyJitter <= 0 {
 		return s.options.Latency
 	}
@@ -160,7 +158,7 @@ func (s *Server) latency(k key) time.Duration {
 		o.reads++
 		n = o.reads
 	}
-	r := rand.New(rand.NewPCG(s.options.Seed, ^hash(k.path(aroHCP), n)))
+	r := rand.New(rand.NewPCG(s.options.Seed, ^hash(k.Path(), n)))
 	return s.options.Latency + time.Duration(r.Float64()*float64(s.options.LatencyJitter))
 }
 
@@ -180,27 +178,27 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // object returns the object of k, made if there is none yet.
-func (s *Server) object(k key) *object {
+func (s *Server) object(k cs.Ref) *object {
 	o := s.objects[k]
 	if o == nil {
-		o = &object{key: k}
+		o = &object{ref: k}
 		s.objects[k] = o
-		if k.kind != cluster {
-			s.childMap[k.cluster] = append(s.childMap[k.cluster], o)
-			slices.SortFunc(s.childMap[k.cluster], func(a, b *object) int {
-				return cmp.Compare(a.key.child, b.key.child)
+		if k.Kind != cs.Cluster {
+			s.childMap[k.Cluster] = append(s.childMap[k.Cluster], o)
+			slices.SortFunc(s.childMap[k.Cluster], func(a, b *object) int {
+				return cmp.Compare(a.ref.Child, b.ref.Child)
 			})
 		}
 	}
 	return o
 }
 
-func (s *Server) children(k key) []*object { return s.childMap[k.cluster] }
+func (s *Server) children(k cs.Ref) []*object { return s.childMap[k.Cluster] }
 
 // find returns an object that exists now, or the 404 for it.
-func (s *Server) find(k key, now time.Time) (*object, state, error) {
-	if k.kind != cluster {
-		if _, _, err := s.find(k.parent(), now); err != nil {
+func (s *Server) find(k cs.Ref, now time.Time) (*object, state, error) {
+	if k.Kind != cs.Cluster {
+		if _, _, err := s.find(parentOf(k), now); err != nil {
 			return nil, state{}, err
 		}
 	}
@@ -215,9 +213,9 @@ func (s *Server) find(k key, now time.Time) (*object, state, error) {
 	return o, st, nil
 }
 
-func notFound(k key) error {
-	what := map[kind]string{cluster: "Cluster", nodePool: "Node pool", externalAuth: "External auth"}[k.kind]
-	return &failure{http.StatusNotFound, fmt.Sprintf("%s with id '%s' not found", what, k.id())}
+func notFound(k cs.Ref) error {
+	what := map[cs.Kind]string{cs.Cluster: "Cluster", cs.NodePool: "Node pool", cs.ExternalAuth: "External auth"}[k.Kind]
+	return &failure{http.StatusNotFound, fmt.Sprintf("%s with id '%s' not found", what, idOf(k))}
 }
 
 // readJSON reads one JSON object and nothing after it.

@@ -5,9 +5,9 @@
 // github.com/caarlos0/env reads them, one struct per package nested with
 // `envPrefix`, and a `help` tag per field. Where a nested struct's name for a
 // variable does not suit the whole, `envRename:"OLD=NEW,…"` beside envPrefix
-// gives it another. A variable set to the empty string
-// counts as not set. Problems never repeat a variable's value, so that no secret
-// reaches a log through a slip of the hand, such as a key in the wrong variable.
+// gives it another. A variable set to the empty string counts as not set.
+// Problems never repeat a variable's value, so that no secret reaches a log
+// through a slip of the hand, such as a key in the wrong variable.
 package envconf
 
 import (
@@ -49,9 +49,10 @@ func Load(cfg any, environ []string, prefix string) error {
 }
 
 // Validate calls the Validate method of every struct nested in cfg, and not that
-// of cfg itself, which is expected to call this. A line of such an error that
-// begins with one of that struct's own variables, by its full name or without the
-// prefix, is given the full name; any other line is put under the prefix.
+// of cfg itself, which is expected to call this. That struct knows its variables
+// by the names in its tags: a line of its error that begins with one of them is
+// given the full name, any other line is put under the prefix, and $NAME anywhere
+// in a line becomes the full name of that variable of the struct.
 func Validate(cfg any, prefix string) error {
 	var problems []string
 	for _, n := range nested(cfg, prefix) {

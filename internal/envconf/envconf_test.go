@@ -42,8 +42,8 @@ func (c *inner) Validate() error {
 	if c.URL == "" {
 		list = append(list, errors.New("URL: is missing"))
 	}
-	if c.Agent == "long" {
-		list = append(list, errors.New("X_T_URL: says it in full"))
+	if c.Agent == "refers" {
+		list = append(list, errors.New("URL: no URL beside $TOKEN, $TIMEOUTS, $5 and $TIMEOUT"))
 	}
 	if c.Agent == "twin" {
 		list = append(list, errors.New("the two do not agree"))
@@ -158,9 +158,10 @@ func TestValidateNamesVariables(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("have\n%v\nwant\n%s", err, want)
 	}
-	c.T = inner{URL: "u", Timeout: 1, Agent: "long"}
-	if err := Validate(c, "X_"); err == nil || err.Error() != "X_T_URL: says it in full" {
-		t.Errorf("have %v", err)
+	c.T = inner{URL: "u", Timeout: 1, Agent: "refers"}
+	want = "X_T_URL: no URL beside X_T_TOKEN, $TIMEOUTS, $5 and X_T_TIMEOUT"
+	if err := Validate(c, "X_"); err == nil || err.Error() != want {
+		t.Errorf("have\n%v\nwant\n%s", err, want)
 	}
 	c.T = inner{URL: "u", Timeout: 1}
 	if err := Validate(c, "X_"); err != nil {
@@ -245,7 +246,9 @@ func TestRename(t *testing.T) {
 		t.Errorf("have\n%v\nwant\n%s", err, want)
 	}
 	c.T.Timeout = 0
-	if err := Validate(&c, "X_"); err == nil || err.Error() != "X_T_LIMIT: must be positive" {
+	c.T.Agent = "refers"
+	if err := Validate(&c, "X_"); err == nil ||
+		err.Error() != "X_T_LIMIT: must be positive\nX_T_URL: no URL beside X_T_PASS, $TIMEOUTS, $5 and X_T_LIMIT" {
 		t.Errorf("have %v", err)
 	}
 	if name := Describe(&c, "X_")[3].Name; name != "X_T_LIMIT" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -105,30 +106,38 @@ func renames(tag string) map[string]string {
 	return m
 }
 
-// name gives each line of a struct's own error the full name of its variable.
+// reference is a variable's name within a text.
+var reference = regexp.MustCompile(`\$[A-Z0-9_]+`)
+
+// name gives each line of a struct's own error the full names of its variables.
 func (g group) name(err error) []string {
-	var own []field
-	walk(group{renamed: g.renamed, value: g.value}, func(f field) { own = append(own, f) }, func(group) {})
+	full := map[string]string{}
+	walk(group{renamed: g.renamed, value: g.value}, func(f field) { full[f.key] = g.prefix + f.name }, func(group) {})
 	var list []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if line == "" {
 			continue
 		}
-		full := strings.TrimSuffix(g.prefix, "_") + ": " + line
-		for _, f := range own {
-			// The name ends where no further letter of a name follows.
-			rest, ok := strings.CutPrefix(strings.TrimPrefix(line, g.prefix), f.key)
-			if ok && (rest == "" || !nameByte(rest[0])) {
-				full = g.prefix + f.name + ": " + strings.TrimLeft(rest, ": ")
+		line = reference.ReplaceAllStringFunc(line, func(ref string) string {
+			if name, ok := full[ref[1:]]; ok {
+				return name
 			}
+			return ref
+		})
+		// The name ends where no further letter of a name follows.
+		end := strings.IndexFunc(line+" ", func(r rune) bool { return !nameRune(r) })
+		if name, ok := full[line[:end]]; ok {
+			line = name + ": " + strings.TrimLeft(line[end:], ": ")
+		} else {
+			line = strings.TrimSuffix(g.prefix, "_") + ": " + line
 		}
-		list = append(list, full)
+		list = append(list, line)
 	}
 	return list
 }
 
-func nameByte(b byte) bool {
-	return b == '_' || '0' <= b && b <= '9' || 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z'
+func nameRune(r rune) bool {
+	return r == '_' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
 }
 
 // wants says what a variable should hold, given why its value was refused. It

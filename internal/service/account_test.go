@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net"
@@ -24,8 +25,10 @@ type account struct {
 }
 
 type containerSpec struct {
-	key string
-	ttl *int
+	key     string
+	ttl     *int
+	kind    string // "": Hash
+	version int    // 0: 2
 }
 
 func newAccount() *account {
@@ -67,7 +70,8 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(parts) == 4 && a.containers[parts[3]].key != "":
 		c := a.containers[parts[3]]
 		reply = map[string]any{"id": parts[3], "_rid": "CRID" + parts[3], "defaultTtl": c.ttl,
-			"partitionKey": map[string]any{"paths": []string{c.key}, "kind": "Hash", "version": 2}}
+			"partitionKey": map[string]any{
+				"paths": strings.Split(c.key, ","), "kind": cmp.Or(c.kind, "Hash"), "version": cmp.Or(c.version, 2)}}
 	case len(parts) > 4:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
@@ -123,6 +127,16 @@ func TestRequirements(t *testing.T) {
 			`container "PartitionKeys" (OPFEED_COSMOS_PARTITION_KEYS_CONTAINER) does not exist: create it, or name another`},
 		"resources by id": {func(a *account, _ *Config) { a.containers["Resources"] = containerSpec{key: "/id"} },
 			`container "Resources" (OPFEED_COSMOS_RESOURCES_CONTAINER) has partition key /id, want /partitionKey: name another container, or create it anew`},
+		"resources by two": {func(a *account, _ *Config) {
+			a.containers["Resources"] = containerSpec{key: "/partitionKey,/id", kind: "MultiHash"}
+		}, `container "Resources" (OPFEED_COSMOS_RESOURCES_CONTAINER) has partition key /partitionKey,/id, want /partitionKey: name another container, or create it anew`},
+		"resources of another kind": {func(a *account, _ *Config) {
+			a.containers["Resources"] = containerSpec{key: "/partitionKey", kind: "Range"}
+		}, `container "Resources" (OPFEED_COSMOS_RESOURCES_CONTAINER) has a partition key of kind Range, version 2, want Hash, version 2: name another container, or create it anew`},
+		"resources of version 1": {func(a *account, _ *Config) {
+			a.containers["Resources"] = containerSpec{key: "/partitionKey", version: 1}
+		}, `container "Resources" (OPFEED_COSMOS_RESOURCES_CONTAINER) has a partition key of kind Hash, version 1, want Hash, version 2: name another container, or create it anew`},
+		"leases of version 1": {func(a *account, _ *Config) { a.containers["Leases"] = containerSpec{key: "/id", ttl: &on, version: 1} }, ""},
 		"leases by pk": {func(a *account, _ *Config) { a.containers["Leases"] = containerSpec{key: "/pk", ttl: &on} },
 			`container "Leases" (OPFEED_COSMOS_LEASES_CONTAINER) has partition key /pk, want /id: name another container, or create it anew`},
 		"leases without ttl": {func(a *account, _ *Config) { a.containers["Leases"] = containerSpec{key: "/id"} },

@@ -78,6 +78,10 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	if strings.Contains(err.Error(), marker) {
 		t.Errorf("the secret shows:\n%v", err)
 	}
+	const nameProblem = `OPFEED_PROCESSOR_NAME: must not be empty, and must have none of ' / \ ? #, and no control characters`
+	if !slices.Contains(strings.Split(err.Error(), "\n"), nameProblem) {
+		t.Errorf("have\n%v\nwant a line\n%s", err, nameProblem)
+	}
 }
 
 func TestEndpoint(t *testing.T) {

@@ -65,7 +65,12 @@ func (s *Service) newClient() (*azcosmos.Client, error) {
 		Telemetry:        policy.TelemetryOptions{ApplicationID: applicationID},
 		PerRetryPolicies: []policy.Policy{s.meter},
 		// Callers bring deadlines of a few seconds: wait less than azcore would.
-		Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+		Retry: policy.RetryOptions{
+			MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second,
+			// The SDK reads the partition key ranges in a goroutine of its own, without
+			// the deadline of whoever waits for them.
+			TryTimeout: 5 * time.Second,
+		},
 	}}
 	if s.credential != nil {
 		return azcosmos.NewClient(s.cfg.Cosmos.Endpoint, s.credential, options)
@@ -98,10 +103,10 @@ func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, e
 		id    string
 		store **azcosmos.ContainerClient
 	}{
-		{requirement{"RESOURCES_CONTAINER", "/partitionKey", false, false}, c.Resources, &st.resources},
-		{requirement{"LEASES_CONTAINER", "/id", true, true}, c.Leases, &st.leases},
-		{requirement{"LOCKS_CONTAINER", "/id", true, false}, c.Locks, &st.locks},
-		{requirement{"PARTITION_KEYS_CONTAINER", "", false, false}, c.PartitionKeys, &st.partitionKeys},
+		{requirement{variable: "RESOURCES_CONTAINER", partitionKey: "/partitionKey", hashed: true}, c.Resources, &st.resources},
+		{requirement{variable: "LEASES_CONTAINER", partitionKey: "/id", ttl: true, forever: true}, c.Leases, &st.leases},
+		{requirement{variable: "LOCKS_CONTAINER", partitionKey: "/id", ttl: true}, c.Locks, &st.locks},
+		{requirement{variable: "PARTITION_KEYS_CONTAINER"}, c.PartitionKeys, &st.partitionKeys},
 	} {
 		if want.id == "" {
 			continue
@@ -130,7 +135,8 @@ func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, e
 // requirement is how a container must be.
 type requirement struct {
 	variable     string
-	partitionKey string // "": any
+	partitionKey string // its one path; "": any
+	hashed       bool   // in the way that internal/epk computes, to find the range of a partition
 	ttl          bool   // time to live is on
 	forever      bool   // and deletes nothing by default
 }
@@ -151,10 +157,14 @@ func (r requirement) read(ctx context.Context, container *azcosmos.ContainerClie
 
 // check says what is wrong with a container, and what to do.
 func (r requirement) check(p *azcosmos.ContainerProperties) string {
-	have := strings.Join(p.PartitionKeyDefinition.Paths, ",")
+	key := p.PartitionKeyDefinition
+	have := strings.Join(key.Paths, ",")
 	switch ttl := p.DefaultTimeToLive; {
 	case r.partitionKey != "" && have != r.partitionKey:
 		return fmt.Sprintf("has partition key %s, want %s: name another container, or create it anew", have, r.partitionKey)
+	case r.hashed && (key.Kind != azcosmos.PartitionKeyKindHash || key.Version != 2):
+		version := max(key.Version, 1) // left out it is the first
+		return fmt.Sprintf("has a partition key of kind %s, version %d, want Hash, version 2: name another container, or create it anew", key.Kind, version)
 	case r.ttl && ttl == nil:
 		return "has time to live off: set its default time to live to -1, which is on without a default"
 	case r.forever && *ttl != -1:
@@ -189,7 +199,7 @@ func newTransport(pool *x509.CertPool) *http.Client {
 		},
 		// Cosmos DB redirects nobody; a credential must not follow one.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		// The gateway itself gives up after 60 s; callers bring shorter deadlines.
-		Timeout: 65 * time.Second,
+		// Callers bring shorter deadlines, but for what the SDK does on its own.
+		Timeout: 15 * time.Second,
 	}
 }

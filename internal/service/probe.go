@@ -28,10 +28,7 @@ func (s *Service) watch(ctx context.Context) {
 	for pause(ctx, watchInterval) {
 		if e := s.running.Load(); e != nil {
 			s.readiness.Set(conditionCosmos, s.meter.Failing(silence))
-			if !s.leased.Load() && len(e.snapshot().Ranges) > 0 {
-				s.leased.Store(true) // what is known once stays known
-				s.readiness.Set(conditionLeases, nil)
-			}
+			s.readiness.Set(conditionRanges, e.ready())
 		}
 		s.observeClusterService()
 	}

@@ -15,7 +15,7 @@ import (
 // What a replica needs to be ready: the values of the label condition.
 const (
 	conditionCosmos         = "cosmos"
-	conditionLeases         = "leases"
+	conditionRanges         = "ranges" // leases are known, held ranges are read and were listed
 	conditionClusterService = "cluster_service"
 	conditionRunning        = "running" // false while it shuts down
 )
@@ -61,7 +61,7 @@ func newReadiness(log *zap.Logger, r prometheus.Registerer) (*readiness, error) 
 		}),
 	}
 	now := time.Now()
-	for _, name := range []string{conditionCosmos, conditionLeases, conditionClusterService, conditionRunning} {
+	for _, name := range []string{conditionCosmos, conditionRanges, conditionClusterService, conditionRunning} {
 		c := Condition{Name: name, Reason: "not known yet", Since: now}
 		if name == conditionRunning {
 			c.OK, c.Reason = true, ""
@@ -87,7 +87,7 @@ func (rd *readiness) Set(name string, err error) {
 		rd.log.Info("condition holds", zap.String("condition", name))
 	default:
 		rd.log.Warn("condition does not hold", zap.String("condition", name),
-			zap.String(logkey.Reason, why), zap.Error(err))
+			zap.String(logkey.Reason, why), logkey.Error(err))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestReadinessLogsEachChangeOnce(t *testing.T) {
 		}
 		expect(4, "relapse")
 		rd.Set(conditionCosmos, nil)
-		rd.Set(conditionLeases, nil)
+		rd.Set(conditionRanges, nil)
 		rd.Set(conditionClusterService, nil)
 		if list, ok := rd.Conditions(); !ok {
 			t.Errorf("not ready: %v", list)

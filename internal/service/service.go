@@ -50,7 +50,6 @@ type Service struct {
 
 	started time.Time
 	running atomic.Pointer[engine] // nil until Cosmos DB was found as it must be
-	leased  atomic.Bool
 }
 
 // New checks the configuration and returns a service that has opened nothing.

@@ -88,19 +88,21 @@ func (r *replica) logged(condition, reason string) int {
 	return n
 }
 
-// idle replaces the engine where only the service around it is of interest. It
-// knows leases once listed is set.
+// idle replaces the engine where only the service around it is of interest. It is
+// ready once listed is set.
 func idle(listed *atomic.Bool) func(*Service) {
 	return func(s *Service) {
 		s.wire = func(*stores) (*engine, error) {
 			return &engine{
 				run: func(ctx context.Context) error { <-ctx.Done(); return nil },
-				snapshot: func() status.Snapshot {
-					snap := status.Snapshot{Instance: s.cfg.Instance, Ranges: []status.Range{}}
-					if listed.Load() {
-						snap.Ranges = append(snap.Ranges, status.Range{Token: "0"})
+				ready: func() error {
+					if !listed.Load() {
+						return errors.New("leases not listed yet")
 					}
-					return snap
+					return nil
+				},
+				snapshot: func() status.Snapshot {
+					return status.Snapshot{Instance: s.cfg.Instance, Ranges: []status.Range{}}
 				},
 				subscriptions: func() map[string]int { return map[string]int{"Registered": 2} },
 			}, nil
@@ -119,7 +121,7 @@ func TestAbsentThenPresentThenAbsent(t *testing.T) {
 		pause(t.Context(), 10*time.Minute)
 		code, is := r.conditions(t)
 		if code != http.StatusServiceUnavailable || is["cosmos"] != "dial: connect: connection refused" ||
-			is["leases"] != "not known yet" || !strings.Contains(is["cluster_service"], "connection refused") {
+			is["ranges"] != "not known yet" || !strings.Contains(is["cluster_service"], "connection refused") {
 			t.Errorf("absent: have %d, %v", code, is)
 		}
 		if code, body := r.get("/healthz"); code != http.StatusOK || body != "ok\n" {
@@ -148,7 +150,7 @@ func TestAbsentThenPresentThenAbsent(t *testing.T) {
 		account.database.Store(&db)
 		pause(t.Context(), 20*time.Second)
 		code, is = r.conditions(t)
-		if code != http.StatusServiceUnavailable || is["cosmos"] != "ok" || is["leases"] != "not known yet" {
+		if code != http.StatusServiceUnavailable || is["cosmos"] != "ok" || is["ranges"] != "leases not listed yet" {
 			t.Errorf("before the leases are known: have %d, %v", code, is)
 		}
 		listed.Store(true)
@@ -221,6 +223,7 @@ func TestShutdownTimeout(t *testing.T) {
 			s.wire = func(*stores) (*engine, error) {
 				return &engine{
 					run:           func(context.Context) error { <-release; return nil },
+					ready:         func() error { return nil },
 					snapshot:      func() status.Snapshot { return status.Snapshot{} },
 					subscriptions: func() map[string]int { return nil },
 				}, nil
@@ -240,7 +243,7 @@ func TestShutdownTimeout(t *testing.T) {
 func TestSurfaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig(t)
-		cfg.CS.Auth, cfg.CS.Token = "token", "aaaa."+marker+".bbbb"
+		cfg.CS.Auth, cfg.CS.Token = "token", "eyJhbGciOiJub25lIn0.e30."+marker // a JWT by its first two parts: {"alg":"none"}, {}
 		cfg.CS.URL = "http://127.0.0.1:1"
 		var listed atomic.Bool
 		listed.Store(true)
@@ -274,7 +277,7 @@ func TestSurfaces(t *testing.T) {
 
 		_, metrics := r.get("/metrics")
 		for _, series := range []string{
-			`opfeed_build_info{`, `opfeed_ready `, `opfeed_condition{condition="cosmos"} 1`, `opfeed_condition{condition="leases"} 1`,
+			`opfeed_build_info{`, `opfeed_ready `, `opfeed_condition{condition="cosmos"} 1`, `opfeed_condition{condition="ranges"} 1`,
 			`opfeed_cosmos_request_units_total{use="feed"} 0`, `opfeed_cosmos_request_units_total{use="lists"} 0`,
 			`opfeed_cosmos_requests_total{code="200",use="feed"} 0`, `opfeed_cosmos_requests_total{code="429",use="operations"} 0`,
 			`opfeed_cosmos_requests_total{code="error",use="leases"} 0`, `go_goroutines `, `process_start_time_seconds `,

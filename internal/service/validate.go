@@ -25,8 +25,8 @@ func (c *Config) Validate() error {
 			own.List = append(own.List, Prefix+name+": "+why)
 		}
 	}
-	if err := leases.CheckName(c.ProcessorName); err != nil {
-		problem("PROCESSOR_NAME", err.Error())
+	if leases.CheckName(c.ProcessorName) != nil { // whose error repeats the value
+		problem("PROCESSOR_NAME", `must not be empty, and must have none of ' / \ ? #, and no control characters`)
 	}
 	problem("INSTANCE", checkInstance(c.Instance))
 	switch c.LogLevel {

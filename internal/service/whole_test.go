@@ -4,10 +4,12 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"opfeed/cs/cssim"
@@ -111,4 +113,48 @@ func spent(t *testing.T, stats cosmosemu.Stats, usage map[string]Usage) {
 			t.Errorf("%s: have %+v, charged %+v", what, have, want)
 		}
 	}
+}
+
+// silentFeed answers everything but reads of the change feed.
+type silentFeed struct {
+	policy.Transporter
+	silent atomic.Bool
+}
+
+func (f *silentFeed) Do(req *http.Request) (*http.Response, error) {
+	if f.silent.Load() && req.Header.Get("A-IM") != "" {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return f.Transporter.Do(req)
+}
+
+func TestReadinessFollowsTheFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := int32(-1)
+		account := cosmosemu.New(cosmosemu.Options{Key: marker})
+		if err := account.Create("db",
+			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+		); err != nil {
+			t.Fatal(err)
+		}
+		feed := &silentFeed{Transporter: inproc.New(account)}
+		r := start(t, testConfig(t), Deps{Cosmos: feed, CS: inproc.New(cssim.New(cssim.Options{}))})
+		pause(t.Context(), 10*time.Second)
+		if code, is := r.conditions(t); code != http.StatusOK {
+			t.Fatalf("not ready: %v", is)
+		}
+		feed.silent.Store(true)
+		pause(t.Context(), 45*time.Second)
+		if code, is := r.conditions(t); code != http.StatusServiceUnavailable || is["ranges"] != "range 0: change feed not read for more than 30s" {
+			t.Errorf("with a silent feed: %d, %v", code, is)
+		}
+		feed.silent.Store(false)
+		pause(t.Context(), 20*time.Second)
+		if code, is := r.conditions(t); code != http.StatusOK {
+			t.Errorf("with the feed back: %d, %v", code, is)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 // engine is what runs once Cosmos DB was found.
 type engine struct {
 	run           func(context.Context) error // until ctx ends, and the work has
+	ready         func() error                // why ranges are not served, or nil
 	snapshot      func() status.Snapshot
 	subscriptions func() map[string]int
 }
@@ -60,6 +61,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 			group.Go(func() { _ = registry.Run(ctx) }) // returns nil
 			return p.Run(ctx)
 		},
+		ready:         p.Ready,
 		snapshot:      p.Snapshot,
 		subscriptions: registry.Counts,
 	}, nil

@@ -86,7 +86,8 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 		defer close(ended)
 		// One that was killed cannot give anything back in time.
 		m, isMortal := cosmos.(*mortal)
-		if err := s.Run(ctx); err != nil && !(isMortal && m.dead.Load()) {
+		err := s.Run(ctx)
+		if killed := isMortal && m.dead.Load(); err != nil && !killed {
 			w.t.Errorf("%s: %v", cfg.Instance, err)
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,7 +110,7 @@ func (a *admin) do(ctx context.Context, c *http.Client, method, base, path strin
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", Agent)
+	req.Header.Set("User-Agent", frontEndAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -136,12 +137,15 @@ type watched struct {
 	Recovered   int64
 }
 
-// snapshot asks the service how it is; ok is false where it is not known or
-// does not answer.
-func (a *admin) snapshot(ctx context.Context) (s watched, ok bool) {
+var errNoServiceURL = errors.New("no URL of the service was given")
+
+// snapshot asks the service how it is.
+func (a *admin) snapshot(ctx context.Context) (s watched, err error) {
 	if a.cfg.ServiceURL == "" {
-		return s, false
+		return s, errNoServiceURL
 	}
-	err := a.do(ctx, a.watcher, http.MethodGet, a.cfg.ServiceURL, "/api/v1/snapshot", nil, &s)
-	return s, err == nil
+	if err := a.do(ctx, a.watcher, http.MethodGet, a.cfg.ServiceURL, "/api/v1/snapshot", nil, &s); err != nil {
+		return s, fmt.Errorf("the service did not answer: %w", err)
+	}
+	return s, nil
 }

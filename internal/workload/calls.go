@@ -48,5 +48,5 @@ func (a *admin) calls(ctx context.Context) int64 {
 	if a.do(ctx, a.clusterService, http.MethodGet, a.cfg.ClusterServiceURL, callsPath, nil, &c) != nil {
 		return 0
 	}
-	return c[ServiceAgent]
+	return c[serviceAgent]
 }

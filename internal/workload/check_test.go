@@ -128,7 +128,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"deleted, document left":   {Delete, "gone", func(x *ending) { x.f.Resource = decoded(x.e.ResBefore) }, "document is still there"},
 		"soft delete, wrong place": {Delete, "gone", func(x *ending) { x.e.Target.Generation = Flat }, "which its generation does not know"},
 		"delete while still there": {Delete, "ready", func(*ending) {}, "but its object became ready"},
-		"update of what is gone":   {Update, "gone", func(x *ending) { x.set("properties/status", "Succeeded") }, "Succeeded instead of Failed"},
+		"update of what is gone":   {Update, "gone", func(*ending) {}, "but its object became gone"},
+		"create of what is gone":   {Create, "gone", func(x *ending) { x.set("properties/status", "Failed") }, "but its object became gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := goodEnding(NodePool, Metadata, c.r, c.outcome)

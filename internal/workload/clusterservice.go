@@ -24,7 +24,7 @@ func dialClusterService(url string, transport http.RoundTripper) (*clusterServic
 	if err != nil {
 		return nil, fmt.Errorf("build logger: %w", err)
 	}
-	b := sdk.NewUnauthenticatedConnectionBuilder().URL(url).Agent(Agent).Logger(quiet).RetryLimit(0)
+	b := sdk.NewUnauthenticatedConnectionBuilder().URL(url).Agent(frontEndAgent).Logger(quiet).RetryLimit(0)
 	b = b.TransportWrapper(func(base http.RoundTripper) http.RoundTripper {
 		if transport != nil {
 			return transport
@@ -75,7 +75,7 @@ func (c *clusterService) cluster(ctx context.Context, t Target, r Request) error
 		_, err = clusters.Add().Body(body).SendContext(ctx)
 		return err
 	case Update:
-		body, err := v1alpha1.NewCluster().Properties(map[string]string{"touched-by": Agent}).Build()
+		body, err := v1alpha1.NewCluster().Properties(map[string]string{"touched-by": frontEndAgent}).Build()
 		if err != nil {
 			return err
 		}

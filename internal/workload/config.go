@@ -9,12 +9,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Agent is the first word of the front end's User-Agent. The emulator and the
-// simulator keep the service and the front end apart by it.
-const Agent = "frontend"
-
-// ServiceAgent is the first word of the service's User-Agent.
-const ServiceAgent = "opfeed"
+// The first words of the User-Agents: the emulator and the simulator keep the
+// service and the front end apart by them.
+const (
+	frontEndAgent = "frontend"
+	serviceAgent  = "opfeed"
+)
 
 // Config says what the front end does and where. Zero values of Database, the
 // container names and Drain take the defaults of [DefaultConfig]; the URLs and

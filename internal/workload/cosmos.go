@@ -23,7 +23,7 @@ func dialCosmos(c Config, transport policy.Transporter) (*store, error) {
 		return nil, fmt.Errorf("read key: %w", err)
 	}
 	o := &azcosmos.ClientOptions{}
-	o.Telemetry.ApplicationID = Agent
+	o.Telemetry.ApplicationID = frontEndAgent
 	o.Transport = transport
 	client, err := azcosmos.NewClientWithKey(c.CosmosURL, cred, o)
 	if err != nil {

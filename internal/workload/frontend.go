@@ -80,9 +80,6 @@ func (f *FrontEnd) Run(ctx context.Context) (Report, error) {
 	return f.report(last)
 }
 
-// Progress counts the operations so far.
-func (f *FrontEnd) Progress() Progress { return f.ledger.progress() }
-
 // Measure is the report as it stands, without the check of the documents.
 func (f *FrontEnd) Measure(ctx context.Context) (Report, error) {
 	return f.measure(ctx)
@@ -184,7 +181,7 @@ func (f *FrontEnd) step(ctx context.Context, s Step, n int, o *outcomes) {
 func (f *FrontEnd) drain(ctx context.Context) {
 	deadline := time.Now().Add(f.cfg.Drain)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
-		if f.ledger.progress().Pending == 0 {
+		if f.ledger.pending() == 0 {
 			return
 		}
 		if sleep(ctx, followInterval) != nil {

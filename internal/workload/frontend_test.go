@@ -133,6 +133,43 @@ func mustTime(t *testing.T, s string) time.Time {
 	return at
 }
 
+// However much is wrong with one operation, it is one operation.
+func TestMismatchesAreCountedByOperation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		ctx := context.Background()
+		r, err := b.Run(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Operations.Mismatched != 0 {
+			t.Fatalf("before anything was done: %q", r.Mismatches)
+		}
+		for _, e := range b.ledger.snapshot() {
+			if e.Terminal.IsZero() {
+				continue
+			}
+			it, _, err := b.store.read(ctx, e.Partition, e.DocumentID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(it.Document, []string{"properties", "lastTransitionTime"}, "soon")
+			put(it.Document, []string{"properties", "request"}, "Other")
+			delete(it.Document, "ttl")
+			if err := upsert(ctx, b.store.resources, e.Partition, it.Document); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		if r, err = b.report(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if r.Operations.Mismatched != 1 || len(r.Mismatches) < 3 || !r.Lost() {
+			t.Errorf("%d mismatched, want 1, of which is said %q", r.Operations.Mismatched, r.Mismatches)
+		}
+	})
+}
+
 // An interrupted front end ends at once, and still reports.
 func TestInterruptedFrontEndReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -211,7 +248,7 @@ func (b *bench) tamper(ctx context.Context, t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(strings.Join(found, "\n"), file) {
+		if !strings.Contains(strings.Join(sentences(found), "\n"), file) {
 			t.Errorf("%s was tampered with, and not named: %q", file, found)
 		}
 	}

@@ -119,26 +119,17 @@ func (l *ledger) snapshot() []entry {
 	return out
 }
 
-// Progress counts operations at one moment.
-type Progress struct {
-	Created, Terminal, Pending int
-	ByStatus                   map[string]int
-	Failed                     int // requests that the front end could not carry out
-}
-
-func (l *ledger) progress() Progress {
+// pending counts the operations that have not ended.
+func (l *ledger) pending() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := Progress{Created: len(l.entries), ByStatus: map[string]int{}, Failed: l.failed}
+	n := 0
 	for _, e := range l.entries {
-		p.ByStatus[e.Status]++
 		if e.Terminal.IsZero() {
-			p.Pending++
-		} else {
-			p.Terminal++
+			n++
 		}
 	}
-	return p
+	return n
 }
 
 func terminal(status string) bool {

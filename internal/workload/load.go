@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"opfeed/cs"
 )
 
 // loaded is what was loaded from the folder of documents: the last of each
@@ -18,8 +20,8 @@ import (
 type loaded struct {
 	documents map[key]loadedDocument
 	order     []key
-	// leftAlone counts operations of requests or kinds that opfeed leaves to
-	// others.
+	// leftAlone counts pending operations of requests or kinds that opfeed
+	// leaves to others.
 	leftAlone int
 }
 
@@ -111,10 +113,14 @@ func (l *loaded) operations(say func(string, ...any)) []*entry {
 		if !isOperation(text(d.Body, "resourceType")) {
 			continue
 		}
-		e, why := loadedOperation(k, d)
-		if e == nil {
+		e, left, why := loadedOperation(k, d)
+		if left {
 			l.leftAlone++
 			say("documents: %s is left alone: %s", d.File, why)
+			continue
+		}
+		if e == nil {
+			say("documents: %s is not followed: %s", d.File, why)
 			continue
 		}
 		if e.Terminal.IsZero() {
@@ -126,9 +132,9 @@ func (l *loaded) operations(say func(string, ...any)) []*entry {
 	return es
 }
 
-// loadedOperation is the ledger's entry for a document, or why nobody can
-// finish it.
-func loadedOperation(k key, d loadedDocument) (e *entry, why string) {
+// loadedOperation is the ledger's entry for a document, or why there is none: the
+// service leaves it to others, or nobody will ever end it.
+func loadedOperation(k key, d loadedDocument) (e *entry, left bool, why string) {
 	p := func(name string) string { return text(d.Body, "properties", name) }
 	e = &entry{
 		Partition: k.Partition, DocumentID: k.ID, ID: operationName(d.Body), Resource: p("externalId"),
@@ -137,21 +143,36 @@ func loadedOperation(k key, d loadedDocument) (e *entry, why string) {
 	}
 	if terminal(e.Status) {
 		e.Terminal = time.Now()
-		return e, ""
+		return e, false, ""
 	}
 	if _, ok := d.Body["deletionTimestamp"]; ok {
-		return nil, "it is deleted"
+		return nil, false, "it is deleted"
 	}
-	requests := map[string]Request{"create": Create, "update": Update, "delete": Delete}
-	r, ok := requests[strings.ToLower(p("request"))]
+	r, ok := requestOf(p("request"))
 	if !ok {
-		return nil, fmt.Sprintf("its request is %q", p("request"))
+		return nil, true, fmt.Sprintf("its request is %q", p("request"))
 	}
 	e.Request = r
-	if e.Object != "" && objectKind(e.Object) == "" {
-		return nil, fmt.Sprintf("its internalId is %q", p("internalId"))
+	if e.Object == "" {
+		return e, false, ""
 	}
-	return e, ""
+	ref, err := cs.ParseRef(e.Object)
+	switch {
+	case err != nil:
+		return nil, false, fmt.Sprintf("its internalId is %q", p("internalId"))
+	case ref.Kind == cs.BreakGlassCredential:
+		return nil, true, "it is about a " + ref.Kind.String()
+	}
+	return e, false, ""
+}
+
+func requestOf(name string) (r Request, ok bool) {
+	for _, r := range []Request{Create, Update, Delete} {
+		if strings.EqualFold(name, r.String()) {
+			return r, true
+		}
+	}
+	return 0, false
 }
 
 // operationName is the name by which resources link to an operation.
@@ -162,19 +183,6 @@ func operationName(d map[string]any) string {
 		}
 	}
 	return text(d, "id")
-}
-
-func objectKind(object string) string {
-	segments := strings.Split(strings.TrimPrefix(object, aroPrefix), "/")
-	switch {
-	case len(segments) == 2 && segments[0] == "clusters":
-		return "cluster"
-	case len(segments) == 4 && segments[2] == "node_pools":
-		return "node pool"
-	case len(segments) == 5 && segments[2] == "external_auth_config" && segments[3] == "external_auths":
-		return "external auth"
-	}
-	return ""
 }
 
 // giveLife plants the objects of pending operations in a state from which they
@@ -195,7 +203,7 @@ func (f *FrontEnd) giveLife(ctx context.Context, entries []*entry) error {
 		return strings.Compare(a, b)
 	})
 	for _, o := range objects {
-		if err := f.admin.plant(ctx, o, lifeFor(objectKind(o), requests[o])); err != nil {
+		if err := f.admin.plant(ctx, o, lifeFor(o, requests[o])); err != nil {
 			return err
 		}
 	}
@@ -203,11 +211,12 @@ func (f *FrontEnd) giveLife(ctx context.Context, entries []*entry) error {
 }
 
 // lifeFor is a state in which an object is while a request is carried out.
-func lifeFor(kind string, r Request) string {
+func lifeFor(object string, r Request) string {
+	ref, _ := cs.ParseRef(object) // all were read before
 	switch {
 	case r == Delete:
 		return "uninstalling"
-	case kind == "external auth":
+	case ref.Kind == cs.ExternalAuth:
 		return "ready" // it knows no state on the way
 	case r == Update:
 		return "updating"

@@ -20,6 +20,11 @@ func TestLoadedDocuments(t *testing.T) {
 		"c-pending.json":    operation("two", "Accepted", "Update", "/api/aro_hcp/v1alpha1/clusters/b/node_pools/c"),
 		"d-again.json":      operation("three", "Accepted", "Update", "/API/clusters_mgmt/v1/clusters/b/node_pools/c"),
 		"e-credential.json": operation("four", "Accepted", "RequestCredential", "/api/clusters_mgmt/v1/clusters/b"),
+		"e-deleted.json":    strings.Replace(operation("five", "Deleting", "Delete", "/api/clusters_mgmt/v1/clusters/b"), "{", `{"deletionTimestamp":"2026-03-04T12:00:20Z",`, 1),
+		"e-orphan.json": `{"id":"r","partitionKey":"s","resourceType":"Microsoft.RedHatOpenShift/hcpOpenShiftClusters",
+			"properties":{"provisioningState":"Accepted","activeOperationId":"nobody"}}`,
+		"e-other-kind.json": operation("six", "Accepted", "Create", "/api/clusters_mgmt/v1/clusters/b/break_glass_credentials/c"),
+		"e-nonsense.json":   operation("seven", "Accepted", "Create", "/api/clusters_mgmt/v1/clusters/../c"),
 		"f-broken.json":     `{"id":`,
 		"g-nowhere.json":    `{"id":"x"}`,
 		"h-other.json":      `{"id":"y","partitionKey":"s","resourceType":"other"}`,
@@ -32,7 +37,7 @@ func TestLoadedDocuments(t *testing.T) {
 	var words []string
 	say := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	l := &loaded{documents: map[key]loadedDocument{}}
-	for _, name := range []string{"a-first", "b-second", "c-pending", "d-again", "e-credential", "f-broken", "g-nowhere", "h-other"} {
+	for _, name := range []string{"a-first", "b-second", "c-pending", "d-again", "e-credential", "e-deleted", "e-orphan", "e-other-kind", "e-nonsense", "f-broken", "g-nowhere", "h-other"} {
 		if err := l.read(filepath.Join(dir, name+".json"), say); err != nil {
 			t.Fatal(err)
 		}
@@ -42,12 +47,16 @@ func TestLoadedDocuments(t *testing.T) {
 	for _, want := range []string{
 		"b-second.json has the partition and id of a-first.json", "f-broken.json is no JSON object",
 		"g-nowhere.json has no id", `e-credential.json is left alone: its request is "RequestCredential"`,
+		"e-deleted.json is not followed: it is deleted", "e-other-kind.json is left alone: it is about a BreakGlassCredential",
+		"e-nonsense.json is not followed: its internalId is",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("did not say %q, but\n%s", want, said)
 		}
 	}
-	if len(es) != 3 || l.leftAlone != 1 || len(l.documents) != 5 {
+	// Left alone are the credential's request and the operation of another kind:
+	// what is deleted, orphaned or not readable is none of the service's pending.
+	if len(es) != 3 || l.leftAlone != 2 || len(l.documents) != 9 {
 		t.Fatalf("%d operations, %d left alone, %d documents", len(es), l.leftAlone, len(l.documents))
 	}
 	one, two, three := es[0], es[1], es[2]
@@ -73,7 +82,7 @@ func TestLifeFor(t *testing.T) {
 		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Update, "ready"},
 		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Delete, "uninstalling"},
 	} {
-		if got := lifeFor(objectKind(c.object), c.r); got != c.want {
+		if got := lifeFor(c.object, c.r); got != c.want {
 			t.Errorf("%s of %s: %q, want %q", c.r, c.object, got, c.want)
 		}
 	}

@@ -25,7 +25,7 @@ func (s *store) lock(ctx context.Context, subscription string) (unlock func(cont
 	if s.locks == nil {
 		return func(context.Context) {}, nil
 	}
-	body, err := json.Marshal(map[string]any{"id": subscription, "owner": Agent, "ttl": lockTTL})
+	body, err := json.Marshal(map[string]any{"id": subscription, "owner": frontEndAgent, "ttl": lockTTL})
 	if err != nil {
 		return nil, fmt.Errorf("encode lock: %w", err)
 	}

@@ -12,9 +12,28 @@ import (
 // readers bounds the reads of the final check that run at once.
 const readers = 16
 
+// mismatch is everything that is wrong with one operation and its resource, or
+// with one loaded document.
+type mismatch struct {
+	subject string
+	words   []string
+}
+
+// sentences lists all that is wrong, in alphabetical order.
+func sentences(ms []mismatch) []string {
+	var out []string
+	for _, m := range ms {
+		for _, w := range m.words {
+			out = append(out, m.subject+": "+w)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // mismatches reads what is stored in the end, and says everything that
 // disagrees with what the simulator did, or with what was loaded.
-func (f *FrontEnd) mismatches(ctx context.Context) ([]string, error) {
+func (f *FrontEnd) mismatches(ctx context.Context) ([]mismatch, error) {
 	j, err := f.admin.journal(ctx)
 	if err != nil {
 		return nil, err
@@ -25,7 +44,7 @@ func (f *FrontEnd) mismatches(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	objects, last := j.byID(), lastOnResource(es)
-	var out []string
+	var out []mismatch
 	for i, e := range es {
 		if e.Terminal.IsZero() || (e.Loaded && terminal(text(e.Before, "properties", "status"))) {
 			continue
@@ -34,20 +53,19 @@ func (f *FrontEnd) mismatches(ctx context.Context) ([]string, error) {
 			Operation: docs[key{e.Partition, e.DocumentID}],
 			Resource:  docs[key{e.Partition, e.ResourceDocument}],
 		}
-		for _, w := range check(e, last[i], fin, objects[e.Object]) {
-			out = append(out, fmt.Sprintf("operation %s (%s of %s): %s", e.ID, e.Step, e.Resource, w))
+		if w := check(e, last[i], fin, objects[e.Object]); len(w) > 0 {
+			out = append(out, mismatch{fmt.Sprintf("operation %s (%s of %s)", e.ID, e.Step, e.Resource), w})
 		}
 	}
 	if l := f.loaded.Load(); l != nil {
 		out = append(out, l.mismatches(es, docs)...)
 	}
-	slices.Sort(out)
 	return out, nil
 }
 
 // mismatches of the loaded documents that are no pending operations: those are
 // checked with the front end's own.
-func (l *loaded) mismatches(es []entry, docs map[key]map[string]any) []string {
+func (l *loaded) mismatches(es []entry, docs map[key]map[string]any) []mismatch {
 	operations := map[string][]ended{}
 	worked := map[key]bool{}
 	for _, e := range es {
@@ -62,7 +80,7 @@ func (l *loaded) mismatches(es []entry, docs map[key]map[string]any) []string {
 		operations[e.Partition] = append(operations[e.Partition], o)
 		worked[key{e.Partition, e.DocumentID}] = !terminal(before)
 	}
-	var out []string
+	var out []mismatch
 	for _, k := range l.order {
 		d, ok := l.documents[k]
 		if !ok || worked[k] {
@@ -74,8 +92,8 @@ func (l *loaded) mismatches(es []entry, docs map[key]map[string]any) []string {
 				return checkLoadedResource(before, after, operations[k.Partition])
 			}
 		}
-		for _, w := range check(d.Body, docs[k]) {
-			out = append(out, fmt.Sprintf("document %s (%s): %s", k.ID, d.File, w))
+		if w := check(d.Body, docs[k]); len(w) > 0 {
+			out = append(out, mismatch{fmt.Sprintf("document %s (%s)", k.ID, d.File), w})
 		}
 	}
 	return out

@@ -52,10 +52,6 @@ type Named struct {
 	Variant int
 }
 
-// StepsPerCycle is how many operations users start in one cycle (implicit ones
-// not counted).
-const StepsPerCycle = 11
-
 // NewPlan returns the plan of a seed.
 func NewPlan(seed uint64, subscriptions int) *Plan {
 	rng := rand.New(rand.NewPCG(seed, 0x5ab5))

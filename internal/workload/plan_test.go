@@ -25,9 +25,11 @@ func TestSameSeedSameOperations(t *testing.T) {
 }
 
 func TestAllKindsOccurEarly(t *testing.T) {
-	const rate, within = 2.5, 20 * time.Second
+	const within = 20 * time.Second
+	c := DefaultConfig()
+	rate := c.Rate
 	for seed := range uint64(20) {
-		p := NewPlan(seed, 50)
+		p := NewPlan(seed, c.Subscriptions)
 		seen := map[string]bool{}
 		generations := map[Generation]bool{}
 		var superseded, implicit, late bool
@@ -94,7 +96,7 @@ func TestPlanStartsNothingOnABusyObject(t *testing.T) {
 				documents[k] = true
 			}
 		}
-		if len(c.Steps) != StepsPerCycle {
+		if len(c.Steps) != 11 {
 			t.Fatalf("cycle %d has %d steps", n, len(c.Steps))
 		}
 	}

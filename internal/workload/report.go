@@ -26,9 +26,14 @@ type Report struct {
 	Quarantined         int          `json:"quarantined"`
 	Recovered           int64        `json:"recovered"`
 
-	// Mismatches are the operations and documents counted in
-	// Operations.Mismatched, in words.
+	// Rows count the operations by kind and request.
+	Rows []Row `json:"-"`
+	// Mismatches says in words what is wrong with the operations and documents
+	// that Operations.Mismatched counts, with some of them more than one thing.
 	Mismatches []string `json:"-"`
+	// Unmeasured says why Quarantined and Recovered, which only the service
+	// knows, were not measured and are 0; "" if they were.
+	Unmeasured string `json:"-"`
 	// Refused counts requests that the front end could not carry out; each was
 	// said.
 	Refused int `json:"-"`
@@ -36,12 +41,15 @@ type Report struct {
 
 // Operations counts operations; implicit and loaded ones are included.
 type Operations struct {
-	Created    int            `json:"created"`
-	Terminal   int            `json:"terminal"`
-	Pending    int            `json:"pending"`
-	ByStatus   map[string]int `json:"byStatus"`
-	Mismatched int            `json:"mismatched"`
-	LeftAlone  int            `json:"leftAlone"`
+	Created  int            `json:"created"`
+	Terminal int            `json:"terminal"`
+	Pending  int            `json:"pending"`
+	ByStatus map[string]int `json:"byStatus"`
+	// Mismatched counts operations, each with its resource, and loaded documents.
+	Mismatched int `json:"mismatched"`
+	// LeftAlone is what the service says; where it cannot be asked, the loaded
+	// operations of a request or kind that it does not handle.
+	LeftAlone int `json:"leftAlone"`
 }
 
 // Quantiles of a set of durations, in seconds, by the nearest rank; all zero
@@ -73,10 +81,11 @@ func (f *FrontEnd) report(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	if r.Mismatches, err = f.mismatches(ctx); err != nil {
+	found, err := f.mismatches(ctx)
+	if err != nil {
 		return r, err
 	}
-	r.Operations.Mismatched = len(r.Mismatches)
+	r.Operations.Mismatched, r.Mismatches = len(found), sentences(found)
 	return r, nil
 }
 
@@ -90,25 +99,24 @@ func (f *FrontEnd) measure(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	es := f.ledger.snapshot()
-	p := f.ledger.progress()
-	r := Report{
-		Operations:   Operations{Created: p.Created, Terminal: p.Terminal, Pending: p.Pending, ByStatus: p.ByStatus},
-		RequestUnits: requestUnits(c),
-		Refused:      p.Failed,
-	}
+	r := Report{RequestUnits: requestUnits(c)}
+	r.Operations, r.Rows = tally(es)
 	f.ledger.edit(func() {
+		r.Refused = f.ledger.failed
 		if !f.started.IsZero() {
 			r.Seconds = round(time.Since(f.started).Seconds())
 		}
 	})
 	r.PickupSeconds, r.WriteBackSeconds = timings(es, j)
 	r.ClusterServiceCalls = f.admin.calls(ctx)
+	s, err := f.admin.snapshot(ctx)
+	if err == nil {
+		r.Quarantined, r.Recovered, r.Operations.LeftAlone = len(s.Quarantined), s.Recovered, s.LeftAlone
+		return r, nil
+	}
+	r.Unmeasured = err.Error()
 	if l := f.loaded.Load(); l != nil {
 		r.Operations.LeftAlone = l.leftAlone
-	}
-	if s, ok := f.admin.snapshot(ctx); ok {
-		r.Quarantined, r.Recovered = len(s.Quarantined), s.Recovered
-		r.Operations.LeftAlone = max(r.Operations.LeftAlone, s.LeftAlone)
 	}
 	return r, nil
 }
@@ -125,7 +133,7 @@ func timings(es []entry, j journal) (pickup, writeBack Quantiles) {
 		if m == nil {
 			continue
 		}
-		if first, ok := m.FirstRead[ServiceAgent]; ok && !e.Shared && !first.Before(e.Written) {
+		if first, ok := m.FirstRead[serviceAgent]; ok && !e.Shared && !first.Before(e.Written) {
 			pickups = append(pickups, first.Sub(e.Written))
 		}
 		if m.Outcome != "" && !e.Terminal.IsZero() && !e.Superseded {
@@ -162,7 +170,7 @@ func quantiles(ds []time.Duration) Quantiles {
 func requestUnits(c charges) RequestUnits {
 	var u RequestUnits
 	for _, ch := range c.Charges {
-		if ch.Agent != ServiceAgent {
+		if ch.Agent != serviceAgent {
 			continue
 		}
 		u.Total += ch.RequestUnits
@@ -193,12 +201,17 @@ func (r Report) Words() string {
 	o := r.Operations
 	fmt.Fprintf(&b, "%d operations in %.1f s: %d terminal, %d pending, %d mismatched, %d left alone", o.Created, r.Seconds, o.Terminal, o.Pending, o.Mismatched, o.LeftAlone)
 	fmt.Fprintf(&b, " (%s)\n", counts(o.ByStatus))
+	b.WriteString(table(r.Rows))
 	fmt.Fprintf(&b, "pickup      p50 %.3f s, p99 %.3f s, max %.3f s\n", r.PickupSeconds.P50, r.PickupSeconds.P99, r.PickupSeconds.Max)
 	fmt.Fprintf(&b, "write-back  p50 %.3f s, p99 %.3f s, max %.3f s\n", r.WriteBackSeconds.P50, r.WriteBackSeconds.P99, r.WriteBackSeconds.Max)
 	u := r.RequestUnits
 	fmt.Fprintf(&b, "service     %d calls to Cluster Service; %.0f request units (feed %.0f, leases %.0f, locks %.0f, operations %.0f, lists %.0f)\n",
 		r.ClusterServiceCalls, u.Total, u.Feed, u.Leases, u.Locks, u.Operations, u.Lists)
-	fmt.Fprintf(&b, "            %d quarantined, %d recovered\n", r.Quarantined, r.Recovered)
+	if r.Unmeasured != "" {
+		fmt.Fprintf(&b, "            quarantined and recovered were not measured: %s\n", r.Unmeasured)
+	} else {
+		fmt.Fprintf(&b, "            %d quarantined, %d recovered\n", r.Quarantined, r.Recovered)
+	}
 	return b.String()
 }
 

@@ -2,8 +2,12 @@ package workload
 
 import (
 	"encoding/json"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"opfeed/internal/inproc"
 )
 
 func TestReportFieldNames(t *testing.T) {
@@ -12,7 +16,7 @@ func TestReportFieldNames(t *testing.T) {
 		Operations:    Operations{Created: 3, Terminal: 2, Pending: 1, ByStatus: map[string]int{"Succeeded": 2}, Mismatched: 4, LeftAlone: 5},
 		PickupSeconds: Quantiles{.1, .2, .3}, WriteBackSeconds: Quantiles{1, 2, 3},
 		ClusterServiceCalls: 6, RequestUnits: RequestUnits{1, 2, 3, 4, 5, 15},
-		Quarantined: 7, Recovered: 8, Mismatches: []string{"not in the file"},
+		Quarantined: 7, Recovered: 8, Mismatches: []string{"not in the file"}, Unmeasured: "not in the file", Rows: []Row{{}},
 	}
 	got, err := json.Marshal(r)
 	if err != nil {
@@ -44,14 +48,14 @@ func TestQuantiles(t *testing.T) {
 
 func TestRequestUnitsAreTheServicesAlone(t *testing.T) {
 	c := charges{Charges: []charge{
-		{Agent: ServiceAgent, Container: "Resources", Kind: "feed", RequestUnits: 1},
-		{Agent: ServiceAgent, Container: "Leases", Kind: "replace", RequestUnits: 2},
-		{Agent: ServiceAgent, Container: "Leases", Kind: "query", RequestUnits: 2},
-		{Agent: ServiceAgent, Container: "Locks", Kind: "create", RequestUnits: 4},
-		{Agent: ServiceAgent, Container: "Resources", Kind: "crossquery", RequestUnits: 8},
-		{Agent: ServiceAgent, Container: "Resources", Kind: "batch", RequestUnits: 16},
-		{Agent: ServiceAgent, Kind: "metadata", RequestUnits: 32},
-		{Agent: Agent, Container: "Resources", Kind: "feed", RequestUnits: 1000},
+		{Agent: serviceAgent, Container: "Resources", Kind: "feed", RequestUnits: 1},
+		{Agent: serviceAgent, Container: "Leases", Kind: "replace", RequestUnits: 2},
+		{Agent: serviceAgent, Container: "Leases", Kind: "query", RequestUnits: 2},
+		{Agent: serviceAgent, Container: "Locks", Kind: "create", RequestUnits: 4},
+		{Agent: serviceAgent, Container: "Resources", Kind: "crossquery", RequestUnits: 8},
+		{Agent: serviceAgent, Container: "Resources", Kind: "batch", RequestUnits: 16},
+		{Agent: serviceAgent, Kind: "metadata", RequestUnits: 32},
+		{Agent: frontEndAgent, Container: "Resources", Kind: "feed", RequestUnits: 1000},
 	}}
 	want := RequestUnits{Feed: 1, Leases: 4, Locks: 4, Lists: 8, Operations: 48, Total: 65}
 	if got := requestUnits(c); got != want {
@@ -61,7 +65,7 @@ func TestRequestUnitsAreTheServicesAlone(t *testing.T) {
 
 func TestTimings(t *testing.T) {
 	x := goodEnding(Cluster, Flat, Update, "ready")
-	x.o.Mutations[1].FirstRead = map[string]time.Time{Agent: noon.Add(time.Millisecond), ServiceAgent: noon.Add(100 * time.Millisecond)}
+	x.o.Mutations[1].FirstRead = map[string]time.Time{frontEndAgent: noon.Add(time.Millisecond), serviceAgent: noon.Add(100 * time.Millisecond)}
 	j := journal{Objects: []object{*x.o}}
 	pickup, back := timings([]entry{x.e}, j)
 	if pickup.Max != 0.1 || back.Max != 1 {
@@ -81,5 +85,81 @@ func TestTimings(t *testing.T) {
 	cancelled.Superseded = true
 	if _, back := timings([]entry{cancelled}, j); back.Max != 0 {
 		t.Errorf("a cancelled operation has no write-back: %v", back)
+	}
+}
+
+// What only the service knows is asked of it, and not made up where it cannot be
+// asked.
+func TestWhatTheServiceKnows(t *testing.T) {
+	snapshot := `{"leftAlone":3,"quarantined":[{"id":"a"},{"id":"b"}],"recovered":4}`
+	for name, c := range map[string]struct {
+		url    string
+		status int
+		want   Report
+		words  string
+	}{
+		"no URL": {"", 0, Report{Operations: Operations{LeftAlone: 5}},
+			"quarantined and recovered were not measured: no URL of the service was given"},
+		"no answer": {"http://service.test", 503, Report{Operations: Operations{LeftAlone: 5}},
+			"quarantined and recovered were not measured: the service did not answer: GET /api/v1/snapshot answered 503"},
+		"fewer than loaded": {"http://service.test", 200, Report{Operations: Operations{LeftAlone: 3}, Quarantined: 2, Recovered: 4},
+			"2 quarantined, 4 recovered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, func(c2 *Config) { c2.ServiceURL = c.url })
+			b.admin.watcher.Transport = inproc.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(snapshot))
+			}))
+			b.loaded.Store(&loaded{leftAlone: 5})
+			r, err := b.Measure(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Operations.LeftAlone != c.want.Operations.LeftAlone || r.Quarantined != c.want.Quarantined || r.Recovered != c.want.Recovered {
+				t.Errorf("%d left alone, %d quarantined, %d recovered", r.Operations.LeftAlone, r.Quarantined, r.Recovered)
+			}
+			if words := r.Words(); !strings.Contains(words, c.words) || c.want.Quarantined == 0 && strings.Contains(words, "0 quarantined") {
+				t.Errorf("said\n%s\nwant %q", words, c.words)
+			}
+		})
+	}
+}
+
+func TestTable(t *testing.T) {
+	done := time.Now()
+	started := func(k Kind, r Request, status string, terminal time.Time) entry {
+		return entry{Target: Target{Kind: k}, Request: r, Status: status, Terminal: terminal}
+	}
+	loaded := func(request, object, resource string) entry {
+		return entry{Loaded: true, Status: "Succeeded", Terminal: done, Object: object, Resource: resource,
+			Before: map[string]any{"properties": map[string]any{"request": request}}}
+	}
+	o, rows := tally([]entry{
+		started(Cluster, Create, "Succeeded", done), started(Cluster, Create, "Succeeded", done), started(Cluster, Create, "Canceled", done),
+		started(NodePool, Update, "Failed", done), started(ExternalAuth, Delete, "Deleting", time.Time{}),
+		loaded("update", "/api/aro_hcp/v1alpha1/clusters/c/node_pools/p", ""),
+		loaded("Delete", "", "/subscriptions/s/resourceGroups/g/providers/P/hcpOpenShiftClusters/c/externalAuths/e"),
+		loaded("RequestCredential", "/api/aro_hcp/v1alpha1/clusters/c", ""),
+		loaded("Create", "", ""),
+	})
+	if o.Created != 9 || o.Terminal != 8 || o.Pending != 1 || o.ByStatus["Succeeded"] != 6 {
+		t.Errorf("in all: %+v", o)
+	}
+	const want = `                                   all  Succeeded  Failed  Canceled  pending
+Cluster       Create                 3          2       .         1        .
+Cluster       Update                 0          .       .         .        .
+Cluster       Delete                 0          .       .         .        .
+NodePool      Create                 0          .       .         .        .
+NodePool      Update                 2          1       1         .        .
+NodePool      Delete                 0          .       .         .        .
+ExternalAuth  Create                 0          .       .         .        .
+ExternalAuth  Update                 0          .       .         .        .
+ExternalAuth  Delete                 2          1       .         .        1
+Cluster       RequestCredential      1          1       .         .        .
+?             Create                 1          1       .         .        .
+`
+	if got := table(rows); got != want {
+		t.Errorf("have\n%swant\n%s", got, want)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"opfeed/cs"
 )
 
 // Kind is the kind of an ARM resource that operations work on.
@@ -98,17 +100,25 @@ func (t Target) ResourceType() string {
 // InternalID is the path of the target's object in Cluster Service, as the
 // front end of its generation stores it.
 func (t Target) InternalID() string {
-	prefix := mgmtPrefix
 	if t.Variant%2 == 1 {
-		prefix = aroPrefix
+		return t.Object()
 	}
-	return prefix + t.path()
+	return mgmtPrefix + strings.TrimPrefix(t.Object(), aroPrefix)
 }
 
 // Object is the aro_hcp form of InternalID, under which the simulator's
 // journal lists the object.
 func (t Target) Object() string {
-	return aroPrefix + t.path()
+	ref := cs.Ref{Cluster: t.ClusterID, Child: t.ChildID}
+	switch t.Kind {
+	case Cluster:
+		ref.Kind = cs.Cluster
+	case NodePool:
+		ref.Kind = cs.NodePool
+	case ExternalAuth:
+		ref.Kind = cs.ExternalAuth
+	}
+	return ref.Path()
 }
 
 // Name is the last segment of the target's ARM id.
@@ -119,25 +129,14 @@ func (t Target) Name() string {
 	return t.Child
 }
 
-func (t Target) path() string {
-	p := "clusters/" + t.ClusterID
-	switch t.Kind {
-	case NodePool:
-		p += "/node_pools/" + t.ChildID
-	case ExternalAuth:
-		p += "/external_auth_config/external_auths/" + t.ChildID
-	case Cluster:
-	}
-	return p
-}
-
-// canonical brings an internal id into the form that the journal uses.
+// canonical brings an internal id into the form that the journal uses; what is
+// none stays as it is.
 func canonical(internalID string) string {
-	id := strings.ToLower(strings.TrimSpace(internalID))
-	if rest, ok := strings.CutPrefix(id, mgmtPrefix); ok {
-		return aroPrefix + rest
+	ref, err := cs.ParseRef(internalID)
+	if err != nil {
+		return internalID
 	}
-	return id
+	return ref.Path()
 }
 
 func hashedID(resourceID string) string {

@@ -2,7 +2,9 @@ package operations
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -11,20 +13,24 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"opfeed/processor/dispatch"
 )
 
 func TestConflicts(t *testing.T) {
 	for name, c := range map[string]struct {
 		id    string // who is changed before each of the first batches
 		times int
-		want  Verdict
+		want  dispatch.Verdict
 	}{
-		"operation once":       {"op-1", 1, Done},
-		"resource once":        {"r1", 1, Done},
-		"operation four times": {"op-1", 4, Done},
-		"resource four times":  {"r1", 4, Done},
-		"operation for ever":   {"op-1", 100, Again},
-		"resource for ever":    {"r1", 100, Again},
+		"operation once":       {"op-1", 1, dispatch.Done},
+		"resource once":        {"r1", 1, dispatch.Done},
+		"operation four times": {"op-1", 4, dispatch.Done},
+		"resource four times":  {"r1", 4, dispatch.Done},
+		"operation for ever":   {"op-1", 100, dispatch.Again},
+		"resource for ever":    {"r1", 100, dispatch.Again},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -41,7 +47,7 @@ func TestConflicts(t *testing.T) {
 					}
 					return nil
 				}
-				step, err := r.step(Sighting{ID: "op-1"})
+				step, err := r.step(dispatch.Change{Key: key("op-1")})
 				if err != nil || step.Verdict != c.want {
 					t.Fatalf("have %+v, %v", step, err)
 				}
@@ -51,7 +57,7 @@ func TestConflicts(t *testing.T) {
 				if calls := r.service.requests(all); calls != 1 {
 					t.Errorf("%d calls to cluster service", calls)
 				}
-				if c.want == Again {
+				if c.want == dispatch.Again {
 					if step.After != time.Second || step.Document != nil || r.field("op-1", "/properties/status") != Accepted {
 						t.Errorf("have %+v", step)
 					}
@@ -100,7 +106,7 @@ func TestRereadCarriesTheSession(t *testing.T) {
 			}
 			return resp, nil
 		}
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Verdict != Done {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Verdict != dispatch.Done {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if first != 1 {
@@ -134,8 +140,8 @@ func TestEndedByAnother(t *testing.T) {
 					}
 					return nil
 				}
-				step, err := r.step(Sighting{ID: "op-1"})
-				if err != nil || step.Verdict != Done {
+				step, err := r.step(dispatch.Change{Key: key("op-1")})
+				if err != nil || step.Verdict != dispatch.Done {
 					t.Fatalf("have %+v, %v", step, err)
 				}
 				if !maps.Equal(before, leaves(t, r.get("r1"))) {
@@ -160,7 +166,7 @@ func TestSupersededResource(t *testing.T) {
 		r.put(clusterDoc("r1", "op-2"))
 		r.plant(clusterID, "ready")
 		before := leaves(t, r.get("r1"))
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Label != Succeeded {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Label != Succeeded {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if !maps.Equal(before, leaves(t, r.get("r1"))) {
@@ -183,7 +189,7 @@ func TestReplyLostAfterTheBatch(t *testing.T) {
 			}
 			return resp, nil
 		}
-		s := Sighting{ID: "op-1", Document: r.get("op-1")}
+		s := dispatch.Change{Key: key("op-1"), Document: r.get("op-1")}
 		if _, err := r.step(s); !errors.Is(err, errCut) {
 			t.Fatalf("have %v", err)
 		}
@@ -191,12 +197,12 @@ func TestReplyLostAfterTheBatch(t *testing.T) {
 		time.Sleep(time.Second)
 		written := r.field("op-1", "/properties/lastTransitionTime")
 		step, err := r.step(s)
-		if err != nil || step.Verdict != Done {
+		if err != nil || step.Verdict != dispatch.Done {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		s.Document = nil
 		r.service.requests(all)
-		if step, err = r.step(s); err != nil || step.Verdict != Done || r.service.requests(all) != 0 {
+		if step, err = r.step(s); err != nil || step.Verdict != dispatch.Done || r.service.requests(all) != 0 {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if r.field("op-1", "/properties/lastTransitionTime") != written || r.field("op-1", "/properties/cosmosMetadata/instanceVersion") != "4" ||
@@ -216,18 +222,18 @@ func TestRefusals(t *testing.T) {
 	const failed = `[{"statusCode":%,"requestCharge":1},{"statusCode":424,"requestCharge":1}]`
 	for name, c := range map[string]struct {
 		reply func(*http.Request) *http.Response
-		want  Verdict
+		want  dispatch.Verdict
 		err   bool
 	}{
-		"batch 400":       {reply(400, "", `{}`), Quarantine, false},
-		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), Quarantine, false},
-		"patch 429":       {reply(207, "", strings.Replace(failed, "%", "429", 1)), Done, true},
-		"patch 449":       {reply(207, "", strings.Replace(failed, "%", "449", 1)), Done, true},
-		"batch 503":       {reply(503, "", `{}`), Done, true},
-		"batch 404/1002":  {reply(404, "1002", `{}`), Done, true},
-		"batch 403":       {reply(403, "3", `{}`), Done, true},
-		"batch not JSON":  {reply(200, "", `<html>`), Done, true},
-		"batch 207 empty": {reply(207, "", `[]`), Done, true},
+		"batch 400":       {reply(400, "", `{}`), dispatch.Quarantine, false},
+		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), dispatch.Quarantine, false},
+		"patch 429":       {reply(207, "", strings.Replace(failed, "%", "429", 1)), dispatch.Done, true},
+		"patch 449":       {reply(207, "", strings.Replace(failed, "%", "449", 1)), dispatch.Done, true},
+		"batch 503":       {reply(503, "", `{}`), dispatch.Done, true},
+		"batch 404/1002":  {reply(404, "1002", `{}`), dispatch.Done, true},
+		"batch 403":       {reply(403, "3", `{}`), dispatch.Done, true},
+		"batch not JSON":  {reply(200, "", `<html>`), dispatch.Done, true},
+		"batch 207 empty": {reply(207, "", `[]`), dispatch.Done, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -241,7 +247,7 @@ func TestRefusals(t *testing.T) {
 					}
 					return resp, nil
 				}
-				f, err := r.h.Look(t.Context(), Sighting{Partition: sub, ID: "op-1"})
+				f, err := r.h.Handle(t.Context(), dispatch.Change{Key: dispatch.Key{Partition: sub, ID: "op-1"}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -260,7 +266,7 @@ func TestRefusals(t *testing.T) {
 func TestReadFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		if step, err := r.step(Sighting{ID: "nobody", Source: SourceList}); err != nil || step.Verdict != Done {
+		if step, err := r.step(dispatch.Change{Key: key("nobody"), Source: dispatch.List}); err != nil || step.Verdict != dispatch.Done {
 			t.Errorf("absent: %+v, %v", step, err)
 		}
 		r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
@@ -271,10 +277,186 @@ func TestReadFailures(t *testing.T) {
 			return resp, nil
 		}
 		r.put(operationDoc("op-1", Create))
-		if step, err := r.step(Sighting{ID: "op-1", Session: "0:-1#99"}); err == nil {
+		if step, err := r.step(dispatch.Change{Key: key("op-1"), Session: "0:-1#99"}); err == nil {
 			t.Errorf("a lagging replica: %+v", step)
 		}
 	})
+}
+
+// ahead is a session token that no replica will ever reach, as a failover that
+// lost writes may leave it.
+const ahead = "0:-1#999999"
+
+func TestSessionAheadOfAllReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.put(clusterDoc("r1", "op-1"))
+		r.plant(clusterID, "ready")
+		tokens := map[string]int{}
+		r.cosmos.before = func(req *http.Request) error {
+			if strings.Contains(req.URL.Path, "/colls/Resources/docs") {
+				tokens[req.Header.Get(headerSession)]++
+			}
+			return nil
+		}
+		step, err := r.step(dispatch.Change{Key: key("op-1"), Session: ahead})
+		if err != nil || step.Verdict != dispatch.Done || r.field("r1", "/properties/provisioningState") != Succeeded {
+			t.Errorf("have %+v, %v", step, err)
+		}
+		if tokens[ahead] != 2 || tokens[""] != 1 { // azcosmos itself asks twice; all else carries the token of the answer
+			t.Errorf("sent %v", tokens)
+		}
+	})
+}
+
+// TestAbsentWithoutTheSession: a replica that lags does not prove that a document
+// is gone, but not even a broken token keeps one for ever.
+func TestAbsentWithoutTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("other", Create)) // so that there is a partition
+		for attempt, gone := range []bool{false, false, false, true} {
+			step, err := r.step(dispatch.Change{Key: key("op-1"), Session: ahead, Attempt: attempt})
+			if gone != (err == nil && step.Verdict == dispatch.Done) || gone == errors.Is(err, errUnproven) {
+				t.Errorf("attempt %d: %+v, %v", attempt, step, err)
+			}
+		}
+	})
+}
+
+func TestListWithASessionAheadOfAllReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		const n = 1500 // more than a page
+		for i := range n {
+			r.put(operationDoc(fmt.Sprintf("op-%d", i), Create))
+		}
+		queries := 0
+		have := map[dispatch.Key]int{}
+		r.cosmos.before = func(req *http.Request) error {
+			if req.Header.Get(headerSession) == "" {
+				return nil
+			}
+			// The token is fine for the first page of operations, and no more.
+			if queries++; queries < 3 {
+				req.Header.Set(headerSession, "0:-1#1")
+			}
+			return nil
+		}
+		err := r.h.Pending(t.Context(), ahead, false, func(c dispatch.Change) { have[c.Key]++ })
+		if err != nil || len(have) != n || queries < 3 {
+			t.Errorf("%d of %d after %d queries, %v", len(have), n, queries, err)
+		}
+		for k, times := range have {
+			if times != 1 {
+				t.Errorf("%s is listed %d times", k.ID, times)
+			}
+		}
+	})
+}
+
+// TestBatchWithoutETag: what was written is not known, so it is read.
+func TestBatchWithoutETag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.plant(clusterID, "installing")
+		r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+			if isBatch(req) {
+				raw, err := io.ReadAll(resp.Body)
+				if err != nil {
+					return nil, err
+				}
+				resp.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(raw, []byte(`"eTag"`), []byte(`"none"`))))
+				resp.ContentLength = -1
+			}
+			return resp, nil
+		}
+		c := dispatch.Change{Key: key("op-1"), Document: r.get("op-1"), ETag: etagIn(r.get("op-1"))}
+		step, err := r.step(c)
+		if err != nil || step.Label != Provisioning || step.ETag == "" || step.Document != nil {
+			t.Fatalf("have %+v, %v", step, err)
+		}
+		r.plant(clusterID, "ready")
+		time.Sleep(step.After)
+		if step, err = r.step(next(c, step)); err != nil || step.Verdict != dispatch.Done || step.Label != Succeeded {
+			t.Errorf("have %+v, %v", step, err)
+		}
+		if n := r.metric("opfeed_write_conflicts_total"); n != 0 {
+			t.Errorf("%v conflicts", n)
+		}
+	})
+}
+
+// TestFailuresAreLoggedOnce: the first of failures in a row is news.
+func TestFailuresAreLoggedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(r *rig)
+		doing string
+	}{
+		"look": {func(r *rig) { r.service.before = func(*http.Request) error { return errCut } }, "ask cluster service for Cluster"},
+		"read": {func(r *rig) {
+			r.cosmos.before = failing(func(req *http.Request) bool { return req.Method == http.MethodGet })
+		}, "read document"},
+		"write": {func(r *rig) { r.cosmos.before = failing(isBatch) }, "write batch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Create))
+				r.plant(clusterID, "ready")
+				// The account is read first, and once for all.
+				if _, err := r.step(dispatch.Change{Key: key("nobody")}); err != nil {
+					t.Fatal(err)
+				}
+				c.spoil(r)
+				for attempt := range 3 {
+					if step, err := r.step(dispatch.Change{Key: key("op-1"), Attempt: attempt}); err == nil {
+						t.Fatalf("have %+v", step)
+					}
+				}
+				failed := r.logs.FilterMessage("step failed, it is tried again")
+				if n := failed.FilterLevelExact(zapcore.InfoLevel).Len(); n != 1 || failed.Len() != 3 {
+					t.Fatalf("logged %d times, %d of them as info", failed.Len(), n)
+				}
+				fields := failed.All()[0].ContextMap()
+				text, _ := fields["error"].(string)
+				if fields["document_id"] != "op-1" || !strings.Contains(text, c.doing) || name != "read" && fields["operation"] != Create {
+					t.Errorf("have %v", fields)
+				}
+			})
+		})
+	}
+}
+
+// TestCalledOffIsNoNews: when the process stops, everything that runs fails.
+func TestCalledOffIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		ctx, cancel := context.WithCancel(t.Context())
+		r.service.before = func(req *http.Request) error {
+			cancel()
+			<-req.Context().Done()
+			return req.Context().Err()
+		}
+		if _, err := r.h.Handle(ctx, dispatch.Change{Key: key("op-1")}); err == nil {
+			t.Fatal("no error")
+		}
+		if n := r.logs.FilterMessage("step failed, it is tried again").FilterLevelExact(zapcore.InfoLevel).Len(); n != 0 {
+			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+func failing(match func(*http.Request) bool) func(*http.Request) error {
+	return func(req *http.Request) error {
+		if match(req) {
+			return errCut
+		}
+		return nil
+	}
 }
 
 func TestClusterServiceDown(t *testing.T) {
@@ -283,7 +465,7 @@ func TestClusterServiceDown(t *testing.T) {
 		r.put(operationDoc("op-1", Create))
 		r.plant(clusterID, "ready")
 		r.service.before = func(*http.Request) error { return errCut }
-		if step, err := r.step(Sighting{ID: "op-1"}); err == nil {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err == nil {
 			t.Fatalf("have %+v", step)
 		}
 		time.AfterFunc(time.Minute, func() {
@@ -292,7 +474,7 @@ func TestClusterServiceDown(t *testing.T) {
 			r.service.before = nil
 		})
 		r.logs.TakeAll()
-		if step, _ := r.drive(Sighting{ID: "op-1"}); step.Label != Succeeded {
+		if step, _ := r.drive(dispatch.Change{Key: key("op-1")}); step.Label != Succeeded {
 			t.Errorf("have %+v", step)
 		}
 		if n := r.logs.FilterMessage("operation seen").Len(); n != 1 {
@@ -307,7 +489,7 @@ func TestUntrustedRangeWritesNothing(t *testing.T) {
 		r.put(operationDoc("op-1", Create))
 		r.plant(clusterID, "ready")
 		lost := errors.New("lease is lost")
-		_, err := r.step(Sighting{ID: "op-1", Trusted: func() error { return lost }})
+		_, err := r.step(dispatch.Change{Key: key("op-1"), Trusted: func() error { return lost }})
 		if !errors.Is(err, lost) || r.cosmos.requests(isBatch) != 0 || r.lockHeld() {
 			t.Errorf("have %v, status %s", err, r.field("op-1", "/properties/status"))
 		}

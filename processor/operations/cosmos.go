@@ -13,11 +13,17 @@ import (
 const (
 	headerSubStatus = "x-ms-substatus"
 	headerSession   = "x-ms-session-token"
+	// subStatusSession comes with 404: no replica is as new as the session token.
+	subStatusSession = "1002"
 )
 
 // errNotFound: the item is not there. Not what a lagging replica, or a missing
 // container, answers.
 var errNotFound = errors.New("not found")
+
+// errUnproven: no replica is as new as the session token, and the one that was
+// asked without it has no such item. It may only lag.
+var errUnproven = errors.New("not found, and no replica is as new as the session token")
 
 // item is one version of a document.
 type item struct {
@@ -26,8 +32,21 @@ type item struct {
 	session string
 }
 
-// read reads one document, at least as new as the session token says.
+// read reads one document, at least as new as the session token says. Where the
+// token stays ahead of all replicas, as it may after a failover, any version will
+// do: writes are conditional.
 func (h *Handler) read(ctx context.Context, partition, id, session string) (item, error) {
+	it, err := h.readOnce(ctx, partition, id, session)
+	if !unavailable(err) || session == "" {
+		return it, err
+	}
+	if it, err = h.readOnce(ctx, partition, id, ""); errors.Is(err, errNotFound) {
+		err = fmt.Errorf("read document: %w", errUnproven)
+	}
+	return it, err
+}
+
+func (h *Handler) readOnce(ctx context.Context, partition, id, session string) (item, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	resp, err := h.deps.Resources.ReadItem(ctx, azcosmos.NewPartitionKeyString(partition), id,
@@ -54,31 +73,42 @@ type search struct {
 }
 
 // query calls each for every row, page by page, each page under its own deadline.
+// Where the session token stays ahead of all replicas it goes on without.
 func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient, s search, each func(row []byte)) error {
 	key := azcosmos.NewPartitionKey()
 	if s.partition != "" {
 		key = azcosmos.NewPartitionKeyString(s.partition)
 	}
-	pager := container.NewQueryItemsPager(s.text, key, &azcosmos.QueryOptions{
-		SessionToken: optional(s.session), QueryParameters: s.parameters, PageSizeHint: -1,
-	})
+	options := &azcosmos.QueryOptions{SessionToken: optional(s.session), QueryParameters: s.parameters, PageSizeHint: -1}
+	pager := container.NewQueryItemsPager(s.text, key, options)
 	for pager.More() {
-		rows, err := nextPage(ctx, cfg, pager.NextPage)
+		page, err := nextPage(ctx, cfg, pager.NextPage)
+		if unavailable(err) && options.SessionToken != nil {
+			options.SessionToken = nil
+			pager = container.NewQueryItemsPager(s.text, key, options)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
+		options.ContinuationToken = page.ContinuationToken
+		for _, row := range page.Items {
 			each(row)
 		}
 	}
 	return nil
 }
 
-func nextPage(ctx context.Context, cfg Config, next func(context.Context) (azcosmos.QueryItemsResponse, error)) ([][]byte, error) {
+func nextPage(ctx context.Context, cfg Config, next func(context.Context) (azcosmos.QueryItemsResponse, error)) (azcosmos.QueryItemsResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	page, err := next(ctx)
-	return page.Items, err
+	return next(ctx)
+}
+
+// unavailable tells whether no replica was as new as the session token.
+func unavailable(err error) bool {
+	code, sub := status(err)
+	return code == http.StatusNotFound && sub == subStatusSession
 }
 
 // status returns the HTTP status and the Cosmos substatus of a refusal, 0 for an

@@ -239,9 +239,9 @@ func terminal(status string) bool {
 
 // Labels of operations that show no known provisioning state.
 const (
-	LabelNoStatus     = "NoStatus"     // none stored: active
-	LabelOtherStatus  = "OtherStatus"  // not one known here: active
-	LabelNoInternalID = "NoInternalID" // active, and nothing to ask Cluster Service for yet
+	labelNoStatus     = "NoStatus"     // none stored: active
+	labelOtherStatus  = "OtherStatus"  // not one known here: active
+	labelNoInternalID = "NoInternalID" // active, and nothing to ask Cluster Service for yet
 )
 
 // label maps a status to a bounded set.
@@ -250,7 +250,7 @@ func label(status string) string {
 	case Accepted, Provisioning, Updating, Deleting, Succeeded, Failed, Canceled:
 		return status
 	case "":
-		return LabelNoStatus
+		return labelNoStatus
 	}
-	return LabelOtherStatus
+	return labelOtherStatus
 }

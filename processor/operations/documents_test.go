@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
+	"opfeed/processor/dispatch"
 )
 
 // system lists what the server itself writes.
@@ -23,16 +25,15 @@ func TestRealOperationsRunToTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		docs := realDocuments(t)
 		r := newRig(t)
-		type key struct{ partition, id string }
-		before := map[key][]byte{}
-		ops := map[key]operation{}
+		before := map[dispatch.Key][]byte{}
+		ops := map[dispatch.Key]operation{}
 		for name, raw := range docs {
 			d, _ := parseDocument(raw)
 			if d.isOperation() && !strings.Contains(name, "accepted") {
 				continue
 			}
 			r.put(raw)
-			k := key{d.partition, d.id}
+			k := dispatch.Key{Partition: d.partition, ID: d.id}
 			if d.isOperation() {
 				op, fault := parseOperation(d)
 				if fault != "" {
@@ -47,14 +48,14 @@ func TestRealOperationsRunToTheirEnd(t *testing.T) {
 			t.Fatalf("only %d operations", len(ops))
 		}
 		for k := range before {
-			before[k] = r.getFrom(k.partition, k.id)
+			before[k] = r.getFrom(k.Partition, k.ID)
 		}
 		time.Sleep(time.Second)
 
-		var pending []Sighting
-		if err := r.h.Pending(t.Context(), "", false, func(s Sighting) {
-			if _, ok := ops[key{s.Partition, s.ID}]; ok {
-				pending = append(pending, s)
+		var pending []dispatch.Change
+		if err := r.h.Pending(t.Context(), "", false, func(c dispatch.Change) {
+			if _, ok := ops[c.Key]; ok {
+				pending = append(pending, c)
 			}
 		}); err != nil {
 			t.Fatal(err)
@@ -64,14 +65,14 @@ func TestRealOperationsRunToTheirEnd(t *testing.T) {
 		}
 		for _, s := range pending {
 			step, _ := r.drive(s)
-			if step.Verdict != Done || step.Label != Succeeded {
+			if step.Verdict != dispatch.Done || step.Label != Succeeded {
 				t.Errorf("%s: %+v", s.ID, step)
 			}
 		}
 
 		touched := 0
 		for k, old := range before {
-			now := r.getFrom(k.partition, k.id)
+			now := r.getFrom(k.Partition, k.ID)
 			if now == nil {
 				t.Errorf("%v is gone", k)
 				continue
@@ -99,7 +100,7 @@ func TestRealOperationsRunToTheirEnd(t *testing.T) {
 			named := false
 			for _, link := range (resource{d}).links() {
 				for ok, op := range ops {
-					named = named || ok.partition == k.partition && sameName(op.name, link)
+					named = named || ok.Partition == k.Partition && sameName(op.name, link)
 				}
 			}
 			d, _ = parseDocument(now)
@@ -151,7 +152,7 @@ func TestGenerationsTogether(t *testing.T) {
 				if request == Delete {
 					r.plant(clusterID, "gone")
 				}
-				step, _ := r.drive(Sighting{ID: "op-1"})
+				step, _ := r.drive(dispatch.Change{Key: key("op-1")})
 				if step.Label != Succeeded {
 					t.Fatalf("have %+v", step)
 				}
@@ -211,7 +212,7 @@ func TestImplicitOperations(t *testing.T) {
 				r.put(clusterDoc("r1", c.link))
 				r.put(clusterDoc("r2", "another"))
 				r.plant(clusterID, "ready")
-				step, err := r.step(Sighting{ID: c.id})
+				step, err := r.step(dispatch.Change{Key: key(c.id)})
 				if err != nil || step.Label != Succeeded {
 					t.Fatalf("have %+v, %v", step, err)
 				}
@@ -241,7 +242,7 @@ func TestHostileNeighbours(t *testing.T) {
 		deleted["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 		r.put(deleted)
 		r.plant(clusterID, "ready")
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Label != Succeeded {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Label != Succeeded {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		for id, want := range map[string]string{"r1": Succeeded, `r"2`: Accepted, "r4": Accepted} {
@@ -267,17 +268,17 @@ func TestMoreResourcesThanABatchTakes(t *testing.T) {
 			r.put(clusterDoc(id, "op-1"))
 		}
 		r.plant(clusterID, "ready")
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Label != Succeeded {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Label != Succeeded {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		// The rest is listed as links without an active operation.
 		for range 2 {
-			var rest []Sighting
-			if err := r.h.Pending(t.Context(), "", false, func(s Sighting) { rest = append(rest, s) }); err != nil {
+			var rest []dispatch.Change
+			if err := r.h.Pending(t.Context(), "", false, func(c dispatch.Change) { rest = append(rest, c) }); err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range rest {
-				if step, err := r.step(s); err != nil || step.Verdict != Done {
+				if step, err := r.step(s); err != nil || step.Verdict != dispatch.Done {
 					t.Fatalf("have %+v, %v", step, err)
 				}
 			}
@@ -302,8 +303,8 @@ func TestHostileTakesRun(t *testing.T) {
 					t.Skip("the server itself refuses to store it: ", err)
 				}
 				r.plant("/api/clusters_mgmt/v1/clusters/h1", "ready")
-				step, err := r.step(Sighting{ID: "a", Document: raw, ETag: etagIn(r.get("a"))})
-				if err != nil || step.Verdict != Done || step.Label != Succeeded {
+				step, err := r.step(dispatch.Change{Key: key("a"), Document: raw, ETag: etagIn(r.get("a"))})
+				if err != nil || step.Verdict != dispatch.Done || step.Label != Succeeded {
 					t.Errorf("have %+v, %v", step, err)
 				}
 				for path, change := range difference(t, raw, r.get("a")) {

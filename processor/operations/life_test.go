@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"opfeed/cs/cssim"
+	"opfeed/processor/dispatch"
 )
 
 // TestAgainstLives lets the simulator live through updates and deletes of all
@@ -42,7 +43,7 @@ func TestAgainstLives(t *testing.T) {
 				resource := newestClusterDoc("r-"+id, id)
 				resource["partitionKey"] = d["partitionKey"]
 				r.put(resource)
-				step, _ := r.drive(Sighting{Partition: fmt.Sprintf("sub-%d", i), ID: id, Source: SourceFeed})
+				step, _ := r.drive(dispatch.Change{Key: dispatch.Key{Partition: fmt.Sprintf("sub-%d", i), ID: id}, Source: dispatch.Feed})
 				mu.Lock()
 				defer mu.Unlock()
 				ends[path+" "+step.Label], requests[path] = time.Now(), request

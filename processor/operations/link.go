@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/internal/logkey"
+	"opfeed/processor/dispatch"
 )
 
 // A link that outlived its operation's end is what a writer that does not use
@@ -15,16 +16,16 @@ import (
 // "Updating" for ever. It is brought in line with the operation it names.
 
 // lookLink looks at a resource. Its links are followed one after another.
-func (l *look) lookLink(ctx context.Context, r resource) (stepFunc, error) {
-	l.seen, _ = l.s.Seen.(Seen)
+func (l *look) lookLink(ctx context.Context, r resource) (dispatch.Apply, error) {
+	l.seen, _ = l.c.Seen.(Seen)
 	if r.deleted || len(r.links()) == 0 {
-		return l.end(resultDone, Step{Verdict: Done, Reason: "resource names no operation"}), nil
+		return l.end(resultDone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "resource names no operation"}), nil
 	}
 	ends, err := l.readEnds(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) (Step, error) { return l.mirror(ctx, r, ends) }, nil
+	return func(ctx context.Context) (dispatch.Outcome, error) { return l.mirror(ctx, r, ends) }, nil
 }
 
 // ending is how the operation of a link ended.
@@ -37,7 +38,7 @@ type ending struct {
 func (l *look) readEnds(ctx context.Context, r resource) ([]ending, error) {
 	var ends []ending
 	for _, name := range r.links() {
-		ops, err := l.h.named(ctx, l.s.Partition, name, l.session)
+		ops, err := l.h.named(ctx, l.c.Partition, name, l.session)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +67,7 @@ func outcome(ops []operation) operation {
 }
 
 // mirror writes what the ends of a resource's operations ask for.
-func (l *look) mirror(ctx context.Context, r resource, ends []ending) (Step, error) {
+func (l *look) mirror(ctx context.Context, r resource, ends []ending) (dispatch.Outcome, error) {
 	for range maxRounds {
 		step, again, err := l.bringAll(ctx, r, ends)
 		if err != nil || !again {
@@ -74,24 +75,24 @@ func (l *look) mirror(ctx context.Context, r resource, ends []ending) (Step, err
 		}
 		var done bool
 		if r, ends, done, err = l.rereadLink(ctx); err != nil {
-			return Step{}, err
+			return dispatch.Outcome{}, err
 		}
 		if done {
-			return l.finish(resultDone, Step{Verdict: Done, Reason: "resource names no operation"}), nil
+			return l.finish(resultDone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "resource names no operation"}), nil
 		}
 	}
-	return l.finish(resultConflict, Step{Verdict: Again, After: soon, Reason: "others keep writing"}), nil
+	return l.finish(resultConflict, dispatch.Outcome{Verdict: dispatch.Again, After: soon, Reason: "others keep writing"}), nil
 }
 
 // bringAll goes through the links of one version of a resource. again: somebody
 // else wrote one of the documents.
-func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step Step, again bool, err error) {
+func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step dispatch.Outcome, again bool, err error) {
 	result := resultDone
-	step = Step{Verdict: Done, Reason: "operation is active", ETag: r.etag}
+	step = dispatch.Outcome{Verdict: dispatch.Done, Reason: "operation is active", ETag: r.etag}
 	for _, e := range ends {
 		if !e.found {
 			l.orphan(r, e)
-			result, step.Verdict, step.Reason = resultLeftAlone, LeftAlone, "the operation that the resource names does not exist"
+			result, step.Verdict, step.Reason = resultLeftAlone, dispatch.LeftAlone, "the operation that the resource names does not exist"
 			step.Seen = Seen{ETag: r.etag}
 			continue
 		}
@@ -102,14 +103,14 @@ func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step St
 		switch {
 		case errors.Is(err, errLockBusy):
 			l.h.metrics.lockBusy.Inc()
-			return l.finish(resultLockBusy, Step{Verdict: Again, After: soon, Reason: "lock is busy"}), false, nil
+			return l.finish(resultLockBusy, dispatch.Outcome{Verdict: dispatch.Again, After: soon, Reason: "lock is busy"}), false, nil
 		case err != nil:
-			return Step{}, false, err
+			return dispatch.Outcome{}, false, err
 		case c.verdict == refused:
 			return l.quarantined(refusal(c)), false, nil
 		case c.verdict == conflict:
-			return Step{}, true, nil
-		case step.Verdict == Done:
+			return dispatch.Outcome{}, true, nil
+		case step.Verdict == dispatch.Done:
 			// Its new version is not told: the resource may not have been the first of the batch.
 			result, step.Reason, step.ETag = resultMirrored, "resource follows its ended operation", ""
 		}
@@ -123,12 +124,12 @@ func (l *look) orphan(r resource, e ending) {
 	}
 	l.h.metrics.leftAlone.WithLabelValues(reasonNoOperation).Inc()
 	l.log.Info("resource names an operation that does not exist",
-		zap.String(logkey.OperationID, clip(e.name, maxLogged)), zap.String(logkey.Source, l.s.Source))
+		zap.String(logkey.OperationID, clip(e.name, maxLogged)), zap.Stringer(logkey.Source, l.c.Source))
 }
 
 // bring writes the end of one operation to all resources that name it.
 func (l *look) bring(ctx context.Context, e ending) (commit, error) {
-	resources, err := l.h.resources(ctx, l.s.Partition, e.name, l.session)
+	resources, err := l.h.resources(ctx, l.c.Partition, e.name, l.session)
 	if err != nil {
 		return commit{}, err
 	}
@@ -145,13 +146,13 @@ func (l *look) bring(ctx context.Context, e ending) (commit, error) {
 	if c.verdict == committed {
 		l.h.log.With(e.op.fields()...).Info("resource brought in line with its ended operation",
 			zap.String(logkey.ProvisioningState, e.op.status), zap.Int("resources", len(list)), zap.Bool("erased", erase),
-			zap.String(logkey.Source, l.s.Source), zap.Float32(logkey.RequestCharge, c.charge))
+			zap.Stringer(logkey.Source, l.c.Source), zap.Float32(logkey.RequestCharge, c.charge))
 	}
 	return c, nil
 }
 
 func (l *look) rereadLink(ctx context.Context) (r resource, ends []ending, done bool, err error) {
-	it, err := l.h.read(ctx, l.s.Partition, l.s.ID, l.session)
+	it, err := l.h.read(ctx, l.c.Partition, l.c.ID, l.session)
 	if errors.Is(err, errNotFound) {
 		return resource{}, nil, true, nil
 	}

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
 )
 
 // errLockBusy: another holds the lock, for longer than a step waits.
@@ -27,6 +30,10 @@ type lockDocument struct {
 	Owner string `json:"owner"`
 	TTL   int    `json:"ttl"`
 }
+
+// maxRelease bounds the release: it may run when the process is to stop, and
+// nobody waits for it but the next who wants the lock, for its ttl at most.
+const maxRelease = time.Second
 
 // lock is a lock that is held.
 type lock struct {
@@ -52,16 +59,12 @@ func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string,
 }
 
 func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
-	body, err := json.Marshal(lockDocument{ID: partition, Owner: h.deps.Instance, TTL: int(h.cfg.LockTTL / time.Second)})
-	if err != nil {
-		return lock{}, fmt.Errorf("encode lock: %w", err)
-	}
 	for giveUp := time.Now().Add(h.cfg.LockWait); ; {
 		// The service counts from when it wrote; that is later than this.
-		started := time.Now()
-		resp, err := h.createLock(ctx, partition, body)
+		until := time.Now().Add(h.cfg.LockTTL - h.cfg.LockMargin)
+		etag, err := h.createLock(ctx, partition)
 		if err == nil {
-			return lock{partition: partition, etag: resp.ETag, until: started.Add(h.cfg.LockTTL - h.cfg.LockMargin)}, nil
+			return lock{partition: partition, etag: etag, until: until}, nil
 		}
 		if code, _ := status(err); code != http.StatusConflict {
 			return lock{}, fmt.Errorf("create lock: %w", err)
@@ -76,10 +79,36 @@ func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
 	}
 }
 
-func (h *Handler) createLock(ctx context.Context, partition string, body []byte) (azcosmos.ItemResponse, error) {
+// createLock tries once. Its owner is no other's and no other try's, so that a
+// lock which is in the way can be told to be this try's own: the client library
+// sends a request again whose reply was lost.
+func (h *Handler) createLock(ctx context.Context, partition string) (azcore.ETag, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
-	return h.deps.Locks.CreateItem(ctx, azcosmos.NewPartitionKeyString(partition), body, nil)
+	owner := h.deps.Instance + "/" + crand.Text()
+	body, err := json.Marshal(lockDocument{ID: partition, Owner: owner, TTL: int(h.cfg.LockTTL / time.Second)})
+	if err != nil {
+		return "", err
+	}
+	resp, err := h.deps.Locks.CreateItem(ctx, azcosmos.NewPartitionKeyString(partition), body, nil)
+	if code, _ := status(err); code == http.StatusConflict {
+		if etag, ours := h.ownLock(ctx, partition, owner); ours {
+			return etag, nil
+		}
+	}
+	return resp.ETag, err
+}
+
+// ownLock returns the version of the lock if it has this owner. What cannot be
+// read counts as another's.
+func (h *Handler) ownLock(ctx context.Context, partition, owner string) (azcore.ETag, bool) {
+	resp, err := h.deps.Locks.ReadItem(ctx, azcosmos.NewPartitionKeyString(partition), partition, nil)
+	if err != nil {
+		return "", false
+	}
+	var held lockDocument
+	err = json.Unmarshal(resp.Value, &held)
+	return resp.ETag, err == nil && held.Owner == owner
 }
 
 func (l lock) trusted() error {
@@ -92,16 +121,16 @@ func (l lock) trusted() error {
 // release gives the lock back unless it is another's by now. It is not the
 // caller's concern whether that works: the ttl does it, later.
 func (h *Handler) release(ctx context.Context, log *zap.Logger, l lock) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(maxRelease, time.Until(l.until)))
 	defer cancel()
 	_, err := h.deps.Locks.DeleteItem(ctx, azcosmos.NewPartitionKeyString(l.partition), l.partition,
 		&azcosmos.ItemOptions{IfMatchEtag: &l.etag})
 	switch code, _ := status(err); {
 	case err == nil:
-	case code == http.StatusNotFound || code == http.StatusPreconditionFailed:
+	case code == http.StatusNotFound, code == http.StatusPreconditionFailed:
 		log.Info("lock had expired before it was released")
 	default:
-		log.Warn("lock not released, it expires by itself", zap.Error(err))
+		log.Warn("lock not released, it expires by itself", logkey.Error(err))
 	}
 }
 

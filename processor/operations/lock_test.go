@@ -1,14 +1,18 @@
 package operations
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
+	"opfeed/processor/dispatch"
 )
 
 func (r *rig) lockHeld() bool {
@@ -46,16 +50,16 @@ func TestBusyLock(t *testing.T) {
 		r.plant(clusterID, "ready")
 		r.hold()
 		began := time.Now()
-		step, err := r.step(Sighting{ID: "op-1"})
+		step, err := r.step(dispatch.Change{Key: key("op-1")})
 		took := time.Since(began)
-		if err != nil || step.Verdict != Again || step.After != time.Second || took < 2*time.Second || took > 3*time.Second {
+		if err != nil || step.Verdict != dispatch.Again || step.After != time.Second || took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("have %+v, %v after %v", step, err, took)
 		}
 		if r.metric("opfeed_lock_busy_total") != 1 || r.cosmos.requests(isBatch) != 0 {
 			t.Error("busy and written, or not counted")
 		}
 		// The holder died: its ttl frees the lock.
-		if step, _ = r.drive(Sighting{ID: "op-1"}); step.Label != Succeeded || time.Since(began) > 15*time.Second || r.lockHeld() {
+		if step, _ = r.drive(dispatch.Change{Key: key("op-1")}); step.Label != Succeeded || time.Since(began) > 15*time.Second || r.lockHeld() {
 			t.Errorf("have %+v after %v", step, time.Since(began))
 		}
 	})
@@ -81,7 +85,7 @@ func TestLockIsHeldOnlyAroundTheBatch(t *testing.T) {
 			}
 			return nil
 		}
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Verdict != Done {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Verdict != dispatch.Done {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if held != 2 || r.lockHeld() { // the batch and the release
@@ -109,7 +113,7 @@ func TestLockIsNotTrustedForEver(t *testing.T) {
 					}
 					return resp, nil
 				}
-				_, err := r.step(Sighting{ID: "op-1"})
+				_, err := r.step(dispatch.Change{Key: key("op-1")})
 				if !errors.Is(err, c.want) || (err == nil) != (r.cosmos.requests(isBatch) == 1) {
 					t.Errorf("have %v", err)
 				}
@@ -124,7 +128,7 @@ func TestWithoutLocks(t *testing.T) {
 		r.put(operationDoc("op-1", Create))
 		r.plant(clusterID, "ready")
 		r.hold()
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Label != Succeeded {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Label != Succeeded {
 			t.Errorf("have %+v, %v", step, err)
 		}
 	})
@@ -142,13 +146,123 @@ func TestAnothersLockIsNotReleased(t *testing.T) {
 			}
 			return resp, nil
 		}
-		f, err := r.h.Look(t.Context(), Sighting{Partition: sub, ID: "op-1"})
+		f, err := r.h.Handle(t.Context(), dispatch.Change{Key: dispatch.Key{Partition: sub, ID: "op-1"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = f(t.Context())
 		if !r.lockHeld() {
 			t.Error("another's lock was released")
+		}
+	})
+}
+
+// TestReleaseHoldsNothingUp: a lock that cannot be given back costs a second at
+// most, and no more than it is trusted for.
+func TestReleaseHoldsNothingUp(t *testing.T) {
+	for name, c := range map[string]struct{ batch, most time.Duration }{
+		"fresh": {0, time.Second},
+		"old":   {7600 * time.Millisecond, 400 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Create))
+				r.plant(clusterID, "ready")
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var written time.Time
+				r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+					if isBatch(req) {
+						time.Sleep(c.batch)
+						written = time.Now()
+						cancel() // the process stops meanwhile
+					}
+					return resp, nil
+				}
+				tried := false
+				r.cosmos.before = func(req *http.Request) error {
+					if isLock(req) && req.Method == http.MethodDelete {
+						tried = true
+						<-req.Context().Done()
+						return req.Context().Err()
+					}
+					return nil
+				}
+				f, err := r.h.Handle(ctx, dispatch.Change{Key: key("op-1")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = f(ctx)
+				if took := time.Since(written); !tried || took < c.most-50*time.Millisecond || took > c.most {
+					t.Errorf("returned after %v, tried: %t", took, tried)
+				}
+			})
+		})
+	}
+}
+
+// errOddlyCut is one that azcosmos does not know for a lost connection, so that
+// azcore sends the request again.
+var errOddlyCut = errors.New("server closed idle connection")
+
+func isLockCreation(req *http.Request) bool {
+	return req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/colls/Locks/docs")
+}
+
+// TestOwnLockInTheWay: the lock was written, its reply was lost, and azcore's
+// next try met it.
+func TestOwnLockInTheWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		delay time.Duration // until the lost reply
+		want  error
+	}{
+		"at once": {0, nil},
+		"late":    {8 * time.Second, errLockExpired}, // trusted from the first try on
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.put(operationDoc("op-1", Create))
+				r.plant(clusterID, "ready")
+				lost := false
+				r.cosmos.after = func(req *http.Request, resp *http.Response) (*http.Response, error) {
+					if isLock(req) && req.Method == http.MethodDelete && req.Header.Get("If-Match") == "" {
+						t.Error("the lock is deleted whosever it is")
+					}
+					if isLockCreation(req) && !lost {
+						lost = true
+						time.Sleep(c.delay)
+						return nil, errOddlyCut
+					}
+					return resp, nil
+				}
+				_, err := r.step(dispatch.Change{Key: key("op-1")})
+				if !lost || !errors.Is(err, c.want) || (r.field("op-1", "/properties/status") == Succeeded) != (c.want == nil) {
+					t.Errorf("have %v", err)
+				}
+				if n := r.metric("opfeed_lock_busy_total"); n != 0 {
+					t.Errorf("busy %v times", n)
+				}
+				if c.want == nil && r.lockHeld() {
+					t.Error("the lock was not given back")
+				}
+			})
+		})
+	}
+}
+
+// TestTwinsLockIsAnothers: a replica of the same name is another one, too.
+func TestTwinsLockIsAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.plant(clusterID, "ready")
+		if _, err := r.h.createLock(t.Context(), sub); err != nil {
+			t.Fatal(err)
+		}
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Verdict != dispatch.Again || !r.lockHeld() {
+			t.Errorf("have %+v, %v", step, err)
 		}
 	})
 }

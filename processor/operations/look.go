@@ -10,43 +10,56 @@ import (
 
 	"opfeed/cs"
 	"opfeed/internal/logkey"
+	"opfeed/processor/dispatch"
 )
 
-// Look reads what a step needs: the document, if it is not at hand, and Cluster
+// Handle reads what a step needs: the document, if it is not at hand, and Cluster
 // Service's answer. The func that it returns decides and writes. Safe to run
 // beside other looks.
 //
 // An error, of either, means that nothing is known of the document's fault: try
 // again later, with no document at hand.
-func (h *Handler) Look(ctx context.Context, s Sighting) (func(context.Context) (Step, error), error) {
-	l := &look{h: h, s: s, at: time.Now(), log: h.log.With(
-		zap.String(logkey.SubscriptionID, clip(s.Partition, maxLogged)), zap.String(logkey.DocumentID, clip(s.ID, maxLogged)))}
-	f, err := l.look(ctx)
+func (h *Handler) Handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
+	l := &look{h: h, c: c, at: time.Now(), log: h.log.With(
+		zap.String(logkey.SubscriptionID, clip(c.Partition, maxLogged)), zap.String(logkey.DocumentID, clip(c.ID, maxLogged)))}
+	apply, err := l.look(ctx)
 	if err != nil {
-		return nil, l.failed(err)
+		return nil, l.failed(ctx, err)
 	}
-	return func(ctx context.Context) (Step, error) {
-		step, err := f(ctx)
+	return func(ctx context.Context) (dispatch.Outcome, error) {
+		step, err := apply(ctx)
 		if err != nil {
-			return Step{}, l.failed(err)
+			return dispatch.Outcome{}, l.failed(ctx, err)
 		}
 		return step, nil
 	}, nil
 }
 
-// failed counts an error and names its operation: whoever logs it does not know.
-func (l *look) failed(err error) error {
+// failed counts and logs an error, here because whoever drives the step does not
+// know what the operation is. Of failures in a row the first is news, and none
+// of work that was called off.
+func (l *look) failed(ctx context.Context, err error) error {
 	l.count(resultError)
-	if l.op.name == "" {
-		return err
+	level := zap.DebugLevel
+	if l.c.Attempt == 0 && ctx.Err() == nil {
+		level = zap.InfoLevel
 	}
-	return fmt.Errorf("operation %.64q: %w", l.op.name, err)
+	l.log.Log(level, "step failed, it is tried again", zap.Int(logkey.Attempt, l.c.Attempt),
+		zap.Stringer(logkey.Source, l.c.Source), logkey.Error(err))
+	if l.op.name != "" {
+		err = fmt.Errorf("operation %.64q: %w", l.op.name, err)
+	}
+	return retriable(err)
 }
+
+// unprovenTries is how many failures in a row prove what one does not: with the
+// pauses between them no replica lags for so long.
+const unprovenTries = 3
 
 // look is one look at one document and the step that follows.
 type look struct {
 	h    *Handler
-	s    Sighting
+	c    dispatch.Change
 	at   time.Time // when it began: no answer in it is older
 	op   operation
 	kind cs.Kind // 0 = not known
@@ -59,19 +72,17 @@ type look struct {
 	session string
 }
 
-type stepFunc = func(context.Context) (Step, error)
-
-func (l *look) look(ctx context.Context) (stepFunc, error) {
-	if fault := addressFault(l.s.Partition, l.s.ID); fault != "" {
+func (l *look) look(ctx context.Context) (dispatch.Apply, error) {
+	if fault := addressFault(l.c.Partition, l.c.ID); fault != "" {
 		return l.quarantine(fault), nil
 	}
-	l.session = l.s.Session
-	it := item{raw: l.s.Document, etag: l.s.ETag}
+	l.session = l.c.Session
+	it := item{raw: l.c.Document, etag: l.c.ETag}
 	if d, ok := l.document(it); it.raw == nil || ok && d.etag == "" {
 		var err error
-		it, err = l.h.read(ctx, l.s.Partition, l.s.ID, l.session)
-		if errors.Is(err, errNotFound) {
-			return l.end(resultGone, Step{Verdict: Done, Reason: "document is gone"}), nil
+		it, err = l.h.read(ctx, l.c.Partition, l.c.ID, l.session)
+		if errors.Is(err, errNotFound) || errors.Is(err, errUnproven) && l.c.Attempt >= unprovenTries {
+			return l.end(resultGone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "document is gone"}), nil
 		}
 		if err != nil {
 			return nil, err
@@ -92,13 +103,13 @@ func (l *look) look(ctx context.Context) (stepFunc, error) {
 // document puts what we know of a document's address over what it says itself.
 func (l *look) document(it item) (document, bool) {
 	d, ok := parseDocument(it.raw)
-	d.partition, d.id, d.etag = l.s.Partition, l.s.ID, newest(it.etag, d.etag)
+	d.partition, d.id, d.etag = l.c.Partition, l.c.ID, newest(it.etag, d.etag)
 	return d, ok
 }
 
-func (l *look) lookOperation(ctx context.Context, d document) (stepFunc, error) {
+func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, error) {
 	if d.deleted {
-		return l.end(resultGone, Step{Verdict: Done, Reason: "document is softly deleted"}), nil
+		return l.end(resultGone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "document is softly deleted"}), nil
 	}
 	op, fault := parseOperation(d)
 	if fault != "" {
@@ -125,7 +136,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (stepFunc, error) 
 	if _, handled := pending[ref.Kind]; !handled {
 		return l.leaveAlone(reasonKind, "kind is not handled"), nil
 	}
-	if wait := time.Until(l.seen.Due); l.s.Source != SourceDue && op.etag != "" && op.etag == l.seen.ETag && wait > 0 {
+	if wait := time.Until(l.seen.Due); l.c.Source != dispatch.Due && op.etag != "" && op.etag == l.seen.ETag && wait > 0 {
 		// Our own write come back, or listed: its next look is due already.
 		return l.end(resultEcho, l.again(l.seen, wait, "version is known")), nil
 	}
@@ -138,7 +149,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (stepFunc, error) 
 // take makes op the operation that is looked at. What was seen counts for the
 // same request on the same object only.
 func (l *look) take(op operation) {
-	seen, ok := l.s.Seen.(Seen)
+	seen, ok := l.c.Seen.(Seen)
 	if ok && (seen.InternalID != op.internalID || seen.Request != op.request) {
 		ok = false
 		seen = Seen{ETag: seen.ETag, Reported: seen.Reported && op.internalID == ""}
@@ -175,15 +186,15 @@ func (l *look) ask(ctx context.Context) error {
 
 // announce logs that, and how, a version came up that was not looked at before.
 func (l *look) announce() {
-	if l.s.Attempt > 0 || l.seen.ETag != "" && l.seen.ETag == l.op.etag {
+	if l.c.Attempt > 0 || l.seen.ETag != "" && l.seen.ETag == l.op.etag {
 		return
 	}
 	fields := []zap.Field{
-		zap.String(logkey.Source, l.s.Source), zap.String(logkey.ProvisioningState, label(l.op.status)),
+		zap.Stringer(logkey.Source, l.c.Source), zap.String(logkey.ProvisioningState, label(l.op.status)),
 		zap.String(logkey.ETag, l.op.etag),
 	}
-	if !l.s.Written.IsZero() {
-		fields = append(fields, zap.Time("written", l.s.Written))
+	if !l.c.Written.IsZero() {
+		fields = append(fields, zap.Time("written", l.c.Written))
 	}
 	if l.seen.ETag == "" {
 		l.log.Info("operation seen", fields...)

@@ -16,7 +16,8 @@ type Answer struct {
 
 // Seen is what earlier looks at one operation found, as far as it matters. It
 // lives as long as whoever drives the steps hands it on; losing it costs time,
-// never a wrong outcome.
+// never a wrong outcome. It may cost all the time there is: a Delete whose error
+// came after an uninstalling that nobody remembers stays pending.
 type Seen struct {
 	First        time.Time // first look
 	Request      string    // what the rest was seen for

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"opfeed/processor/dispatch"
 )
 
 const (
@@ -29,18 +31,18 @@ const (
 //
 // Links are read first: an operation that ends between the two queries shows as
 // a link without operation, which costs a look, and none is missed.
-func (h *Handler) Pending(ctx context.Context, session string, documents bool, yield func(Sighting)) error {
-	links := map[linkKey][]Sighting{}
+func (h *Handler) Pending(ctx context.Context, session string, documents bool, yield func(dispatch.Change)) error {
+	links := map[linkKey][]dispatch.Change{}
 	err := query(ctx, h.cfg, h.deps.Resources, search{text: linked, session: session}, func(row []byte) {
 		o, ok := parseObject(row)
 		if !ok {
 			return
 		}
-		s := listed(o, session)
+		c := listed(o, session)
 		for _, name := range []string{o.string("link"), o.string("newLink")} {
 			if name != "" {
-				key := linkKey{s.Partition, strings.ToLower(name)}
-				links[key] = append(links[key], s)
+				key := linkKey{c.Partition, strings.ToLower(name)}
+				links[key] = append(links[key], c)
 			}
 		}
 	})
@@ -57,14 +59,14 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 		if !ok {
 			return
 		}
-		s := listed(o, session)
-		s.Written = o.seconds("_ts")
-		d := document{envelope: o, properties: o, id: s.ID}
+		c := listed(o, session)
+		c.Written = o.seconds("_ts")
+		d := document{envelope: o, properties: o, id: c.ID}
 		if documents {
-			s.Document, d.properties = row, o.object("properties")
+			c.Document, d.properties = row, o.object("properties")
 		}
-		delete(links, linkKey{s.Partition, strings.ToLower(operationName(d))})
-		yield(s)
+		delete(links, linkKey{c.Partition, strings.ToLower(operationName(d))})
+		yield(c)
 	})
 	if err != nil {
 		return fmt.Errorf("list operations: %w", err)
@@ -76,20 +78,21 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 // linkKey is an operation as a link names it.
 type linkKey struct{ partition, name string }
 
-func listed(o object, session string) Sighting {
-	return Sighting{Partition: o.string("partitionKey"), ID: o.string("id"), ETag: o.string("_etag"),
-		Session: session, Source: SourceList}
+func listed(o object, session string) dispatch.Change {
+	return dispatch.Change{
+		Key:  dispatch.Key{Partition: o.string("partitionKey"), ID: o.string("id")},
+		ETag: o.string("_etag"), Session: session, Source: dispatch.List,
+	}
 }
 
 // yieldOnce yields a resource once even if it names two operations.
-func yieldOnce(links map[linkKey][]Sighting, yield func(Sighting)) {
-	type key struct{ partition, id string }
-	done := map[key]bool{}
+func yieldOnce(links map[linkKey][]dispatch.Change, yield func(dispatch.Change)) {
+	done := map[dispatch.Key]bool{}
 	for _, list := range links {
-		for _, s := range list {
-			if k := (key{s.Partition, s.ID}); !done[k] {
-				done[k] = true
-				yield(s)
+		for _, c := range list {
+			if !done[c.Key] {
+				done[c.Key] = true
+				yield(c)
 			}
 		}
 	}

@@ -7,16 +7,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"opfeed/processor/dispatch"
 )
 
-func (r *rig) list(documents bool) map[string]Sighting {
+func (r *rig) list(documents bool) map[string]dispatch.Change {
 	r.t.Helper()
-	list := map[string]Sighting{}
-	if err := r.h.Pending(r.t.Context(), "", documents, func(s Sighting) {
-		if _, twice := list[s.ID]; twice {
-			r.t.Errorf("%s is listed twice", s.ID)
+	list := map[string]dispatch.Change{}
+	if err := r.h.Pending(r.t.Context(), "", documents, func(c dispatch.Change) {
+		if _, twice := list[c.ID]; twice {
+			r.t.Errorf("%s is listed twice", c.ID)
 		}
-		list[s.ID] = s
+		list[c.ID] = c
 	}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestPending(t *testing.T) {
 				t.Errorf("have %q\nwant %q", have, want)
 			}
 			s := list["active-0"]
-			if s.Partition != sub || s.ETag != etagIn(r.get("active-0")) || s.Source != SourceList || time.Since(s.Written) > time.Second ||
+			if s.Partition != sub || s.ETag != etagIn(r.get("active-0")) || s.Source != dispatch.List || time.Since(s.Written) > time.Second ||
 				(s.Document != nil) != documents {
 				t.Errorf("have %+v", s)
 			}
@@ -107,7 +109,7 @@ func TestPendingPagesThroughAll(t *testing.T) {
 			sent[req.Header.Get(headerSession)]++
 			return nil
 		}
-		if err := r.h.Pending(t.Context(), "0:-1#3", false, func(Sighting) {}); err != nil || len(sent) != 1 || sent["0:-1#3"] < 2 {
+		if err := r.h.Pending(t.Context(), "0:-1#3", false, func(dispatch.Change) {}); err != nil || len(sent) != 1 || sent["0:-1#3"] < 2 {
 			t.Errorf("sent %v, %v", sent, err)
 		}
 	})
@@ -117,7 +119,7 @@ func TestPendingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cosmos.before = func(*http.Request) error { return errCut }
-		if err := r.h.Pending(t.Context(), "", false, func(Sighting) {}); err == nil {
+		if err := r.h.Pending(t.Context(), "", false, func(dispatch.Change) {}); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -135,32 +137,32 @@ func TestOrphanedLinks(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		docs  func() []doc
-		want  Verdict
+		want  dispatch.Verdict
 		state string // of r1 afterwards; "absent"
 		link  string
 	}{
-		"ended":              {func() []doc { return []doc{ended("op-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, Done, Failed, ""},
-		"ended, other case":  {func() []doc { return []doc{ended("op-1", Update, Succeeded, 0), clusterDoc("r1", "OP-1")} }, Done, Succeeded, ""},
-		"active":             {func() []doc { return []doc{operationDoc("op-1", Create), clusterDoc("r1", "op-1")} }, Done, Accepted, "op-1"},
-		"nobody":             {func() []doc { return []doc{clusterDoc("r1", "op-1")} }, LeftAlone, Accepted, "op-1"},
-		"longer name":        {func() []doc { return []doc{ended("xop-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, LeftAlone, Accepted, "op-1"},
-		"id of another name": {func() []doc { return []doc{named(ended("op-1", Create, Failed, 0), "other"), clusterDoc("r1", "op-1")} }, LeftAlone, Accepted, "op-1"},
-		"deleted":            {func() []doc { return []doc{ended("op-1", Delete, Succeeded, 0), clusterDoc("r1", "op-1")} }, Done, "absent", "absent"},
-		"delete failed":      {func() []doc { return []doc{ended("op-1", Delete, Failed, 0), clusterDoc("r1", "op-1")} }, Done, Failed, ""},
-		"canceled":           {func() []doc { return []doc{ended("op-1", Update, Canceled, 0), clusterDoc("r1", "op-1")} }, Done, Canceled, ""},
+		"ended":              {func() []doc { return []doc{ended("op-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},
+		"ended, other case":  {func() []doc { return []doc{ended("op-1", Update, Succeeded, 0), clusterDoc("r1", "OP-1")} }, dispatch.Done, Succeeded, ""},
+		"active":             {func() []doc { return []doc{operationDoc("op-1", Create), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
+		"nobody":             {func() []doc { return []doc{clusterDoc("r1", "op-1")} }, dispatch.LeftAlone, Accepted, "op-1"},
+		"longer name":        {func() []doc { return []doc{ended("xop-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.LeftAlone, Accepted, "op-1"},
+		"id of another name": {func() []doc { return []doc{named(ended("op-1", Create, Failed, 0), "other"), clusterDoc("r1", "op-1")} }, dispatch.LeftAlone, Accepted, "op-1"},
+		"deleted":            {func() []doc { return []doc{ended("op-1", Delete, Succeeded, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, "absent", "absent"},
+		"delete failed":      {func() []doc { return []doc{ended("op-1", Delete, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},
+		"canceled":           {func() []doc { return []doc{ended("op-1", Update, Canceled, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Canceled, ""},
 		"two of one name": {func() []doc {
 			return []doc{named(ended("a", Create, Failed, -time.Hour), "op-1"), named(ended("b", Update, Succeeded, -time.Minute), "op-1"), clusterDoc("r1", "op-1")}
-		}, Done, Succeeded, ""},
+		}, dispatch.Done, Succeeded, ""},
 		"two of one name, other order": {func() []doc {
 			return []doc{named(ended("a", Create, Succeeded, -time.Minute), "op-1"), named(ended("b", Update, Failed, -time.Hour), "op-1"), clusterDoc("r1", "op-1")}
-		}, Done, Succeeded, ""},
+		}, dispatch.Done, Succeeded, ""},
 		"two of one name, one active": {func() []doc {
 			return []doc{named(ended("a", Create, Failed, 0), "op-1"), named(operationDoc("b", Update), "op-1"), clusterDoc("r1", "op-1")}
-		}, Done, Accepted, "op-1"},
-		"no link any more": {func() []doc { return []doc{clusterDoc("r1", "")} }, Done, Accepted, ""},
+		}, dispatch.Done, Accepted, "op-1"},
+		"no link any more": {func() []doc { return []doc{clusterDoc("r1", "")} }, dispatch.Done, Accepted, ""},
 		"one at fault counts as active": {func() []doc {
 			return []doc{with(operationDoc("op-1", Create), 7), clusterDoc("r1", "op-1")}
-		}, Done, Accepted, "op-1"},
+		}, dispatch.Done, Accepted, "op-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,7 +170,7 @@ func TestOrphanedLinks(t *testing.T) {
 				for _, d := range c.docs() {
 					r.put(d)
 				}
-				step, err := r.step(Sighting{ID: "r1", Source: SourceList})
+				step, err := r.step(dispatch.Change{Key: key("r1"), Source: dispatch.List})
 				if err != nil || step.Verdict != c.want {
 					t.Fatalf("have %+v, %v", step, err)
 				}
@@ -179,10 +181,10 @@ func TestOrphanedLinks(t *testing.T) {
 				if n := r.service.requests(all); n != 0 || r.lockHeld() {
 					t.Errorf("%d calls to cluster service", n)
 				}
-				if step, err = r.step(next(Sighting{ID: "r1"}, step)); err != nil || step.Verdict != c.want {
+				if step, err = r.step(next(dispatch.Change{Key: key("r1")}, step)); err != nil || step.Verdict != c.want {
 					t.Errorf("a second time: %+v, %v", step, err)
 				}
-				if n := r.metric("opfeed_operations_left_alone_total", "reason=no_operation"); (n == 1) != (c.want == LeftAlone) {
+				if n := r.metric("opfeed_operations_left_alone_total", "reason=no_operation"); (n == 1) != (c.want == dispatch.LeftAlone) {
 					t.Errorf("left alone %v times", n)
 				}
 			})
@@ -204,7 +206,7 @@ func TestOrphanedLinkOfTheNewestGeneration(t *testing.T) {
 			}
 			return nil
 		}
-		if step, err := r.step(Sighting{ID: "r1"}); err != nil || step.Verdict != Done {
+		if step, err := r.step(dispatch.Change{Key: key("r1")}); err != nil || step.Verdict != dispatch.Done {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if r.field("r1", "/ttl") != "30" || r.field("r1", "/deletionTimestamp") == "" || r.field("r1", "/properties/touched") != "2" {
@@ -222,11 +224,11 @@ func TestBusyLockOfALink(t *testing.T) {
 		r.put(with(operationDoc("op-1", Create), Succeeded))
 		r.put(clusterDoc("r1", "op-1"))
 		r.hold()
-		step, err := r.step(Sighting{ID: "r1"})
-		if err != nil || step.Verdict != Again || step.After != time.Second {
+		step, err := r.step(dispatch.Change{Key: key("r1")})
+		if err != nil || step.Verdict != dispatch.Again || step.After != time.Second {
 			t.Fatalf("have %+v, %v", step, err)
 		}
-		if step, _ = r.drive(next(Sighting{ID: "r1"}, step)); r.field("r1", "/properties/provisioningState") != Succeeded {
+		if step, _ = r.drive(next(dispatch.Change{Key: key("r1")}, step)); r.field("r1", "/properties/provisioningState") != Succeeded {
 			t.Errorf("have %+v", step)
 		}
 	})

@@ -13,19 +13,21 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
 )
 
 // States of a subscription, as Azure Resource Manager tells them.
 const (
-	Registered   = "Registered"
-	Unregistered = "Unregistered"
-	Warned       = "Warned"
-	Deleted      = "Deleted"
-	Suspended    = "Suspended"
-	Unknown      = "Unknown" // no document, or a state that is none of these
+	registered   = "Registered"
+	unregistered = "Unregistered"
+	warned       = "Warned"
+	deleted      = "Deleted"
+	suspended    = "Suspended"
+	unknown      = "Unknown" // no document, or a state that is none of these
 )
 
-var subscriptionStates = []string{Registered, Unregistered, Warned, Deleted, Suspended, Unknown}
+var subscriptionStates = []string{registered, unregistered, warned, deleted, suspended, unknown}
 
 // RegistryConfig configures a Registry.
 type RegistryConfig struct {
@@ -117,13 +119,6 @@ func (r *Registry) Counts() map[string]int {
 	return count(r.states)
 }
 
-// State returns the state of a subscription, "" when it is not known at all.
-func (r *Registry) State(subscription string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.states[strings.ToLower(subscription)]
-}
-
 func count(states map[string]string) map[string]int {
 	n := map[string]int{}
 	for _, state := range states {
@@ -145,7 +140,7 @@ func (r *Registry) update(states map[string]string, err error) {
 
 	switch {
 	case failing:
-		r.deps.Log.Error("subscriptions not read", zap.Error(err))
+		r.deps.Log.Error("subscriptions not read", logkey.Error(err))
 	case recovered:
 		r.deps.Log.Info("subscriptions read again")
 	}
@@ -156,9 +151,9 @@ func (r *Registry) update(states map[string]string, err error) {
 	for _, state := range subscriptionStates {
 		r.gauges.WithLabelValues(state).Set(float64(now[state]))
 	}
-	if first || now[Unregistered] != before[Unregistered] {
-		r.deps.Log.Info("subscriptions read", zap.Int("unregistered", now[Unregistered]),
-			zap.Int("unregistered_before", before[Unregistered]), zap.Int("subscriptions", len(states)))
+	if first || now[unregistered] != before[unregistered] {
+		r.deps.Log.Info("subscriptions read", zap.Int("unregistered", now[unregistered]),
+			zap.Int("unregistered_before", before[unregistered]), zap.Int("subscriptions", len(states)))
 	}
 }
 
@@ -178,7 +173,7 @@ func (r *Registry) load(ctx context.Context) (map[string]string, error) {
 		err := query(ctx, cfg, r.deps.PartitionKeys, search{text: subscriptionIDs}, func(row []byte) {
 			o, _ := parseObject(row)
 			if id := strings.ToLower(o.string("id")); id != "" {
-				states[id] = Unknown
+				states[id] = unknown
 			}
 		})
 		if err != nil {
@@ -208,5 +203,5 @@ func knownState(s string) string {
 			return known
 		}
 	}
-	return Unknown
+	return unknown
 }

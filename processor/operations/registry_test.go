@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"opfeed/processor/dispatch"
 )
 
 func subscriptionDoc(partition, id, state string) doc {
@@ -59,12 +61,12 @@ func TestRegistry(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- registry.Run(ctx) }()
 		synctest.Wait()
-		want := map[string]int{Registered: 1, Unregistered: 1, Warned: 1, Suspended: 1, Unknown: 2}
+		want := map[string]int{registered: 1, unregistered: 1, warned: 1, suspended: 1, unknown: 2}
 		if have := registry.Counts(); !maps.Equal(have, want) {
 			t.Errorf("have %v, want %v", have, want)
 		}
-		if registry.State("S2") != Unregistered || registry.State("s9") != "" || r.metric("opfeed_subscriptions", "state=Unknown") != 2 {
-			t.Errorf("have %q and %q", registry.State("S2"), registry.State("s9"))
+		if n := r.metric("opfeed_subscriptions", "state=Unknown"); n != 2 {
+			t.Errorf("%v unknown", n)
 		}
 		// An outage keeps what was known and is logged once.
 		r.cosmos.mu.Lock()
@@ -84,7 +86,7 @@ func TestRegistry(t *testing.T) {
 		r.cosmos.mu.Unlock()
 		r.put(subscriptionDoc("s1", "s1", "Unregistered"))
 		time.Sleep(12 * time.Minute)
-		if registry.Counts()[Unregistered] != 2 || logs.FilterMessage("subscriptions read").Len() != 2 || logs.FilterMessage("subscriptions read again").Len() != 1 {
+		if registry.Counts()[unregistered] != 2 || logs.FilterMessage("subscriptions read").Len() != 2 || logs.FilterMessage("subscriptions read again").Len() != 1 {
 			t.Errorf("have %v; %v", registry.Counts(), logs.All())
 		}
 		stop()
@@ -108,7 +110,7 @@ func TestRegistryWithoutPartitionKeys(t *testing.T) {
 			t.Fatalf("have %v, %v", states, err)
 		}
 		for id, state := range states {
-			if state != Registered {
+			if state != registered {
 				t.Errorf("%s is %s", id, state)
 			}
 		}
@@ -122,7 +124,7 @@ func TestUnregisteredSubscriptionsAreServed(t *testing.T) {
 		r.put(subscriptionDoc(sub, sub, "Unregistered"))
 		r.put(operationDoc("op-1", Delete))
 		r.plant(clusterID, "gone")
-		if step, _ := r.drive(Sighting{ID: "op-1"}); step.Label != Succeeded {
+		if step, _ := r.drive(dispatch.Change{Key: key("op-1")}); step.Label != Succeeded {
 			t.Errorf("have %+v", step)
 		}
 	})

@@ -24,6 +24,7 @@ import (
 	"opfeed/cs/cssim"
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/inproc"
+	"opfeed/processor/dispatch"
 )
 
 const sub = "0465bc32-c654-41b8-8d87-9815d7abe8f6"
@@ -140,7 +141,9 @@ func (r *rig) database(transport policy.Transporter, agent string) *azcosmos.Dat
 	}
 	host := "http://" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-", ",", "-").Replace(r.t.Name())) + ".cosmos.test"
 	client, err := azcosmos.NewClientWithKey(host, key, &azcosmos.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: transport, Telemetry: policy.TelemetryOptions{ApplicationID: agent}}})
+		Transport: transport, Telemetry: policy.TelemetryOptions{ApplicationID: agent},
+		// As internal/service has it.
+		Retry: policy.RetryOptions{MaxRetries: 3, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 2 * time.Second}}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -226,31 +229,31 @@ func (r *rig) plant(internalID, state string) {
 }
 
 // step looks and, if that works, steps once.
-func (r *rig) step(s Sighting) (Step, error) {
+func (r *rig) step(c dispatch.Change) (dispatch.Outcome, error) {
 	r.t.Helper()
-	if s.Partition == "" {
-		s.Partition = sub
-	}
-	f, err := r.h.Look(r.t.Context(), s)
+	f, err := r.h.Handle(r.t.Context(), c)
 	if err != nil {
-		return Step{}, err
+		return dispatch.Outcome{}, err
 	}
 	return f(r.t.Context())
 }
 
-// next is the sighting that follows a step, as an engine makes it.
-func next(s Sighting, step Step) Sighting {
-	s.ETag, s.Document, s.Seen, s.Source = step.ETag, step.Document, step.Seen, SourceDue
-	if step.Session != "" {
-		s.Session = step.Session
+// key names a document of sub.
+func key(id string) dispatch.Key { return dispatch.Key{Partition: sub, ID: id} }
+
+// next is the change that follows a step, as the dispatcher makes it.
+func next(c dispatch.Change, step dispatch.Outcome) dispatch.Change {
+	c.Seen, c.Source, c.Attempt = step.Seen, dispatch.Due, 0
+	if step.ETag != "" {
+		c.ETag, c.Document, c.Session = step.ETag, step.Document, step.Session
 	}
-	return s
+	return c
 }
 
 // drive takes steps until the last one, and returns it and all of them.
-func (r *rig) drive(s Sighting) (Step, []Step) {
+func (r *rig) drive(s dispatch.Change) (dispatch.Outcome, []dispatch.Outcome) {
 	r.t.Helper()
-	var steps []Step
+	var steps []dispatch.Outcome
 	for range 2000 {
 		step, err := r.step(s)
 		if err != nil {
@@ -260,14 +263,14 @@ func (r *rig) drive(s Sighting) (Step, []Step) {
 			continue
 		}
 		steps = append(steps, step)
-		if step.Verdict != Again {
+		if step.Verdict != dispatch.Again {
 			return step, steps
 		}
 		s = next(s, step)
 		time.Sleep(step.After)
 	}
 	r.t.Fatalf("no end after %d steps", len(steps))
-	return Step{}, nil
+	return dispatch.Outcome{}, nil
 }
 
 // metric returns the value of a counter, summed over the series whose labels

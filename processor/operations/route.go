@@ -1,5 +1,7 @@
 package operations
 
+import "opfeed/processor/dispatch"
+
 // Action says what the engine does with a document of the feed.
 type Action uint8
 
@@ -11,28 +13,13 @@ const (
 	Poison               // at fault, for Route.Reason: to be quarantined
 )
 
-// String returns the action in lower case.
-func (a Action) String() string {
-	switch a {
-	case Skip:
-		return "skip"
-	case Drop:
-		return "drop"
-	case Take:
-		return "take"
-	case Poison:
-		return "poison"
-	}
-	return "unknown"
-}
-
-// Route is where one document goes. Partition and ID are what the document says
-// of itself, as far as it does.
+// Route is where one document goes. The key is what the document says of itself,
+// as far as it does.
 type Route struct {
 	Action
-	Partition string
-	ID        string
-	Reason    string // of Poison; names fields and repeats no content
+	dispatch.Key
+
+	Reason string // of Poison; names fields and repeats no content
 }
 
 // Route looks at one document of the change feed. It is pure, does not panic on
@@ -44,7 +31,7 @@ func route(raw []byte) Route {
 	if !ok {
 		return Route{Action: Poison, Reason: "not a JSON object"}
 	}
-	r := Route{Partition: d.partition, ID: d.id}
+	r := Route{Key: dispatch.Key{Partition: d.partition, ID: d.id}}
 	if d.resourceType != "" && !d.isOperation() {
 		return r
 	}

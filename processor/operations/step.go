@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/internal/logkey"
+	"opfeed/processor/dispatch"
 )
 
 const (
@@ -20,11 +21,11 @@ const (
 )
 
 // end is a step that is known already.
-func (l *look) end(result string, step Step) stepFunc {
-	return func(context.Context) (Step, error) { return l.finish(result, step), nil }
+func (l *look) end(result string, step dispatch.Outcome) dispatch.Apply {
+	return func(context.Context) (dispatch.Outcome, error) { return l.finish(result, step), nil }
 }
 
-func (l *look) finish(result string, step Step) Step {
+func (l *look) finish(result string, step dispatch.Outcome) dispatch.Outcome {
 	l.count(result)
 	step.Wrote = result == resultWritten || result == resultMirrored
 	if step.Session == "" {
@@ -36,63 +37,65 @@ func (l *look) finish(result string, step Step) Step {
 	return step
 }
 
-func (l *look) quarantine(fault string) stepFunc {
-	return func(context.Context) (Step, error) { return l.quarantined(fault), nil }
+func (l *look) quarantine(fault string) dispatch.Apply {
+	return func(context.Context) (dispatch.Outcome, error) { return l.quarantined(fault), nil }
 }
 
-func (l *look) quarantined(fault string) Step {
-	l.log.Error("document is at fault", zap.String(logkey.Reason, fault), zap.String(logkey.Source, l.s.Source))
-	return l.finish(resultQuarantined, Step{Verdict: Quarantine, Reason: fault, ETag: l.etag})
+func (l *look) quarantined(fault string) dispatch.Outcome {
+	// What asks for action is the quarantine itself, which its keeper logs; this
+	// adds which operation it is.
+	l.log.Info("document is at fault", zap.String(logkey.Reason, fault), zap.Stringer(logkey.Source, l.c.Source))
+	return l.finish(resultQuarantined, dispatch.Outcome{Verdict: dispatch.Quarantine, Reason: fault, ETag: l.etag})
 }
 
-func (l *look) leaveAlone(reason, text string) stepFunc {
-	return func(context.Context) (Step, error) {
+func (l *look) leaveAlone(reason, text string) dispatch.Apply {
+	return func(context.Context) (dispatch.Outcome, error) {
 		if l.seen.ETag == "" || l.seen.ETag != l.op.etag {
-			l.log.Info("operation left alone", zap.String(logkey.Reason, text), zap.String(logkey.Source, l.s.Source))
+			l.log.Info("operation left alone", zap.String(logkey.Reason, text), zap.Stringer(logkey.Source, l.c.Source))
 			l.h.metrics.leftAlone.WithLabelValues(reason).Inc()
 		}
 		l.seen.ETag = l.op.etag
-		return l.finish(resultLeftAlone, Step{Verdict: LeftAlone, Reason: text, ETag: l.op.etag, Seen: l.seen}), nil
+		return l.finish(resultLeftAlone, dispatch.Outcome{Verdict: dispatch.LeftAlone, Reason: text, ETag: l.op.etag, Seen: l.seen}), nil
 	}
 }
 
 // ended is the step for an operation that has ended: ours, or by a front end.
-func (l *look) ended() stepFunc {
+func (l *look) ended() dispatch.Apply {
 	result := resultDone
 	if l.op.owed {
 		result = resultOwed
 	}
-	return func(context.Context) (Step, error) {
-		l.log.Debug("operation has ended", zap.String(logkey.ProvisioningState, l.op.status), zap.String(logkey.Source, l.s.Source))
-		return l.finish(result, Step{Verdict: Done, Reason: "operation has ended", ETag: l.op.etag}), nil
+	return func(context.Context) (dispatch.Outcome, error) {
+		l.log.Debug("operation has ended", zap.String(logkey.ProvisioningState, l.op.status), zap.Stringer(logkey.Source, l.c.Source))
+		return l.finish(result, dispatch.Outcome{Verdict: dispatch.Done, Reason: "operation has ended", ETag: l.op.etag}), nil
 	}
 }
 
 // waitForID is the step for an operation whose object is not known yet.
-func (l *look) waitForID() stepFunc {
-	return func(context.Context) (Step, error) {
+func (l *look) waitForID() dispatch.Apply {
+	return func(context.Context) (dispatch.Outcome, error) {
 		if !l.seen.Reported {
-			l.log.Info("operation has no internal id yet", zap.String(logkey.Source, l.s.Source),
+			l.log.Info("operation has no internal id yet", zap.Stringer(logkey.Source, l.c.Source),
 				zap.String(logkey.ProvisioningState, label(l.op.status)))
 		}
 		l.seen.Reported = true
 		step := l.again(l.seen, l.h.cfg.PollInterval, "no internal id yet")
-		step.Label = LabelNoInternalID
+		step.Label = labelNoInternalID
 		return l.finish(resultNoID, step), nil
 	}
 }
 
 // again is a step after which the same version is to be looked at once more.
-func (l *look) again(seen Seen, after time.Duration, reason string) Step {
+func (l *look) again(seen Seen, after time.Duration, reason string) dispatch.Outcome {
 	seen.ETag, seen.Due = l.op.etag, time.Now().Add(after)
-	return Step{Verdict: Again, After: after, Reason: reason, ETag: l.op.etag, Document: l.op.raw,
+	return dispatch.Outcome{Verdict: dispatch.Again, After: after, Reason: reason, ETag: l.op.etag, Document: l.op.raw,
 		Session: l.session, Seen: seen, Label: label(l.op.status)}
 }
 
 // decide decides from the one answer that was asked for, and writes what follows.
 // When others write, too, it reads again and decides again, from what had been
 // seen before this look: one answer counts once.
-func (l *look) decide(ctx context.Context) (Step, error) {
+func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 	for round := range maxRounds {
 		d := l.next()
 		if round == 0 {
@@ -125,7 +128,7 @@ func (l *look) next() Decision {
 func (l *look) logAnswer(d Decision) {
 	fields := []zap.Field{
 		zap.String(logkey.ClusterServiceState, clip(d.Seen.State, maxLogged)), zap.String(logkey.Reason, d.Reason),
-		zap.String(logkey.ProvisioningState, label(l.op.status)), zap.String(logkey.Source, l.s.Source),
+		zap.String(logkey.ProvisioningState, label(l.op.status)), zap.Stringer(logkey.Source, l.c.Source),
 	}
 	if d.Status != "" {
 		fields = append(fields, zap.String("next_state", d.Status))
@@ -144,10 +147,10 @@ func (l *look) logAnswer(d Decision) {
 
 // write writes a new status to the operation and to every resource that names
 // it. again: somebody else wrote, read and decide again.
-func (l *look) write(ctx context.Context, d Decision) (step Step, again bool, err error) {
-	resources, err := l.h.resources(ctx, l.s.Partition, l.op.name, l.session)
+func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, again bool, err error) {
+	resources, err := l.h.resources(ctx, l.c.Partition, l.op.name, l.session)
 	if err != nil {
-		return Step{}, false, err
+		return dispatch.Outcome{}, false, err
 	}
 	now := time.Now()
 	p := l.op.advance(d.Status, d.Error, now)
@@ -158,12 +161,12 @@ func (l *look) write(ctx context.Context, d Decision) (step Step, again bool, er
 	case errors.Is(err, errLockBusy):
 		return l.busy(d), false, nil
 	case err != nil:
-		return Step{}, false, err
+		return dispatch.Outcome{}, false, err
 	}
 	l.session = c.session
 	switch c.verdict {
 	case conflict:
-		return Step{}, true, nil
+		return dispatch.Outcome{}, true, nil
 	case refused:
 		return l.quarantined(refusal(c)), false, nil
 	case committed:
@@ -171,20 +174,21 @@ func (l *look) write(ctx context.Context, d Decision) (step Step, again bool, er
 	return l.written(d, p, c, len(list)-1), false, nil
 }
 
-func (l *look) written(d Decision, p patch, c commit, resources int) Step {
+func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Outcome {
 	l.log.Info("status written", zap.String("from", label(l.op.status)), zap.String(logkey.ProvisioningState, d.Status),
 		zap.String(logkey.Reason, d.Reason), zap.Int("resources", resources), zap.String(logkey.ETag, c.etag),
 		zap.Float32(logkey.RequestCharge, c.charge))
 	l.h.metrics.transitions.WithLabelValues(l.kind.String(), requestLabel(l.op.request), d.Status).Inc()
-	raw := l.op.patched(p, c.etag)
-	l.op.status, l.op.etag, l.op.raw = d.Status, c.etag, raw
+	// A reply that does not name the new version leaves that of before, without
+	// its document: then the next step reads.
+	l.op.status, l.op.etag, l.op.raw = d.Status, newest(c.etag, l.op.etag), l.op.patched(p, c.etag)
 	if terminal(d.Status) {
-		return l.finish(resultWritten, Step{Verdict: Done, Reason: d.Reason, ETag: c.etag, Document: raw})
+		return l.finish(resultWritten, dispatch.Outcome{Verdict: dispatch.Done, Reason: d.Reason, ETag: l.op.etag, Document: l.op.raw})
 	}
 	return l.finish(resultWritten, l.again(d.Seen, d.After, d.Reason))
 }
 
-func (l *look) busy(d Decision) Step {
+func (l *look) busy(d Decision) dispatch.Outcome {
 	l.h.metrics.lockBusy.Inc()
 	l.log.Info("lock of the subscription is busy", zap.String("next_state", d.Status))
 	// Not d.Seen: this answer is asked for again.
@@ -204,9 +208,9 @@ func (l *look) commit(ctx context.Context, list []write, skipped int) (c commit,
 	if err := l.trusted(func() error { return nil }); err != nil {
 		return commit{}, err // spare the lock
 	}
-	err = l.h.locked(ctx, l.log, l.s.Partition, func(lock func() error) (err error) {
+	err = l.h.locked(ctx, l.log, l.c.Partition, func(lock func() error) (err error) {
 		if err = l.trusted(lock); err == nil {
-			c, err = l.h.execute(ctx, l.s.Partition, l.session, list)
+			c, err = l.h.execute(ctx, l.c.Partition, l.session, list)
 		}
 		return err
 	})
@@ -219,14 +223,14 @@ func (l *look) commit(ctx context.Context, list []write, skipped int) (c commit,
 
 // reread reads the operation after a conflict, with the session token of the
 // answer that told of it: a lagging replica would show the version we know.
-func (l *look) reread(ctx context.Context) (step Step, again bool, err error) {
-	it, err := l.h.read(ctx, l.s.Partition, l.s.ID, l.session)
+func (l *look) reread(ctx context.Context) (step dispatch.Outcome, again bool, err error) {
+	it, err := l.h.read(ctx, l.c.Partition, l.c.ID, l.session)
 	if errors.Is(err, errNotFound) {
 		l.log.Info("operation is gone meanwhile")
-		return l.finish(resultGone, Step{Verdict: Done, Reason: "document is gone"}), false, nil
+		return l.finish(resultGone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "document is gone"}), false, nil
 	}
 	if err != nil {
-		return Step{}, false, err
+		return dispatch.Outcome{}, false, err
 	}
 	l.session = it.session
 	d, ok := l.document(it)
@@ -235,7 +239,7 @@ func (l *look) reread(ctx context.Context) (step Step, again bool, err error) {
 		return l.quarantined("not an operation any more"), false, nil
 	}
 	if d.deleted {
-		return l.finish(resultGone, Step{Verdict: Done, Reason: "document is softly deleted"}), false, nil
+		return l.finish(resultGone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "document is softly deleted"}), false, nil
 	}
 	op, fault := parseOperation(d)
 	if fault != "" {
@@ -251,13 +255,13 @@ func (l *look) reread(ctx context.Context) (step Step, again bool, err error) {
 	case !same:
 		return l.finish(resultConflict, l.again(Seen{}, 0, "operation is another one now")), false, nil
 	}
-	return Step{}, true, nil
+	return dispatch.Outcome{}, true, nil
 }
 
 // trusted asks, right before a write, whether the range and the lock are still ours.
 func (l *look) trusted(lock func() error) error {
-	if l.s.Trusted != nil {
-		if err := l.s.Trusted(); err != nil {
+	if l.c.Trusted != nil {
+		if err := l.c.Trusted(); err != nil {
 			return fmt.Errorf("write status: %w", err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"opfeed/processor/dispatch"
 )
 
 func TestCreateRunsToItsEnd(t *testing.T) {
@@ -19,8 +21,8 @@ func TestCreateRunsToItsEnd(t *testing.T) {
 		r.put(newestClusterDoc("r1", "op-1"))
 		r.plant(clusterID, "validating")
 		began := time.Now()
-		step, steps := r.drive(Sighting{ID: "op-1", Source: SourceFeed})
-		if step.Verdict != Done || step.Label != Succeeded {
+		step, steps := r.drive(dispatch.Change{Key: key("op-1"), Source: dispatch.Feed})
+		if step.Verdict != dispatch.Done || step.Label != Succeeded {
 			t.Fatalf("have %+v", step)
 		}
 		labels := []string{}
@@ -76,8 +78,8 @@ func TestFailureIsToldWithItsCode(t *testing.T) {
 		r.put(operationDoc("op-1", Create))
 		r.put(clusterDoc("r1", "op-1"))
 		r.plant(clusterID, "error")
-		step, _ := r.drive(Sighting{ID: "op-1"})
-		if step.Verdict != Done || r.field("op-1", "/properties/status") != Failed || r.field("r1", "/properties/provisioningState") != Failed {
+		step, _ := r.drive(dispatch.Change{Key: key("op-1")})
+		if step.Verdict != dispatch.Done || r.field("op-1", "/properties/status") != Failed || r.field("r1", "/properties/provisioningState") != Failed {
 			t.Errorf("have %+v and %s", step, r.get("op-1"))
 		}
 		if code, message := r.field("op-1", "/properties/error/code"), r.field("op-1", "/properties/error/message"); code == "" || message == "" {
@@ -103,9 +105,9 @@ func TestDelete(t *testing.T) {
 				r.put(d)
 				r.put(c.resource("r1", "op-1"))
 				r.plant(clusterID, "ready")
-				s := Sighting{ID: "op-1"}
+				s := dispatch.Change{Key: key("op-1")}
 				step, err := r.step(s)
-				if err != nil || step.Verdict != Again || step.Label != Accepted {
+				if err != nil || step.Verdict != dispatch.Again || step.Label != Accepted {
 					t.Fatalf("ready: %+v, %v", step, err)
 				}
 				time.Sleep(step.After)
@@ -117,12 +119,12 @@ func TestDelete(t *testing.T) {
 				r.plant(clusterID, "gone")
 				time.Sleep(step.After)
 				s = next(s, step)
-				if step, err = r.step(s); err != nil || step.Verdict != Again || step.After != time.Second {
+				if step, err = r.step(s); err != nil || step.Verdict != dispatch.Again || step.After != time.Second {
 					t.Fatalf("gone once: %+v, %v", step, err)
 				}
 				time.Sleep(step.After)
 				s = next(s, step)
-				if step, err = r.step(s); err != nil || step.Verdict != Done || step.Label != Succeeded {
+				if step, err = r.step(s); err != nil || step.Verdict != dispatch.Done || step.Label != Succeeded {
 					t.Fatalf("gone twice: %+v, %v", step, err)
 				}
 				if r.field("op-1", "/properties/status") != Succeeded {
@@ -161,7 +163,7 @@ func TestUpdateIsNotEndedByTheStateBefore(t *testing.T) {
 		r.plant(clusterID, "ready")
 		time.Sleep(time.Second)
 		began := time.Now()
-		step, steps := r.drive(Sighting{ID: "op-1"})
+		step, steps := r.drive(dispatch.Change{Key: key("op-1")})
 		// Nothing ever changed: it settles.
 		if took := time.Since(began); step.Label != Succeeded || took < 29*time.Second || took > 35*time.Second {
 			t.Errorf("have %+v after %v and %d steps", step, took, len(steps))
@@ -178,10 +180,10 @@ func TestNoInternalID(t *testing.T) {
 		d := operationDoc("op-1", Create)
 		delete(props(d), "internalId")
 		r.put(d)
-		s := Sighting{ID: "op-1", Source: SourceFeed}
+		s := dispatch.Change{Key: key("op-1"), Source: dispatch.Feed}
 		for range 3 {
 			step, err := r.step(s)
-			if err != nil || step.Verdict != Again || step.After != 10*time.Second || step.Label != LabelNoInternalID {
+			if err != nil || step.Verdict != dispatch.Again || step.After != 10*time.Second || step.Label != labelNoInternalID {
 				t.Fatalf("have %+v, %v", step, err)
 			}
 			time.Sleep(step.After)
@@ -196,9 +198,9 @@ func TestNoInternalID(t *testing.T) {
 		// The newer version brings it: polled at once.
 		r.plant(clusterID, "ready")
 		props(d)["internalId"] = clusterID
-		s.ETag, s.Source = r.put(d), SourceFeed
+		s.ETag, s.Source = r.put(d), dispatch.Feed
 		s.Document = r.get("op-1")
-		if step, err := r.step(s); err != nil || step.Verdict != Done || step.Label != Succeeded {
+		if step, err := r.step(s); err != nil || step.Verdict != dispatch.Done || step.Label != Succeeded {
 			t.Errorf("have %+v, %v", step, err)
 		}
 	})
@@ -209,7 +211,7 @@ func TestEchoCostsNoCall(t *testing.T) {
 		r := newRig(t)
 		r.put(operationDoc("op-1", Create))
 		r.plant(clusterID, "installing")
-		s := Sighting{ID: "op-1", Source: SourceFeed}
+		s := dispatch.Change{Key: key("op-1"), Source: dispatch.Feed}
 		step, err := r.step(s)
 		if err != nil || step.Label != Provisioning || step.ETag == "" {
 			t.Fatalf("have %+v, %v", step, err)
@@ -218,9 +220,9 @@ func TestEchoCostsNoCall(t *testing.T) {
 		r.cosmos.requests(all)
 		time.Sleep(time.Second)
 		echo := next(s, step)
-		echo.Source, echo.Document = SourceFeed, r.get("op-1")
+		echo.Source, echo.Document = dispatch.Feed, r.get("op-1")
 		again, err := r.step(echo)
-		if err != nil || again.Verdict != Again || again.After != 9*time.Second {
+		if err != nil || again.Verdict != dispatch.Again || again.After != 9*time.Second {
 			t.Errorf("have %+v, %v", again, err)
 		}
 		if a, b := r.service.requests(all), r.cosmos.requests(all); a+b != 0 {
@@ -230,14 +232,14 @@ func TestEchoCostsNoCall(t *testing.T) {
 		r.plant(clusterID, "ready")
 		time.Sleep(again.After)
 		end, err := r.step(next(echo, again))
-		if err != nil || end.Verdict != Done {
+		if err != nil || end.Verdict != dispatch.Done {
 			t.Fatalf("have %+v, %v", end, err)
 		}
 		if n := r.cosmos.requests(func(req *http.Request) bool { return req.Method == http.MethodGet && !isLock(req) }); n != 0 {
 			t.Errorf("%d reads", n)
 		}
 		r.service.requests(all)
-		if step, err := r.step(Sighting{ID: "op-1", Document: r.get("op-1"), ETag: end.ETag}); err != nil || step.Verdict != Done {
+		if step, err := r.step(dispatch.Change{Key: key("op-1"), Document: r.get("op-1"), ETag: end.ETag}); err != nil || step.Verdict != dispatch.Done {
 			t.Errorf("have %+v, %v", step, err)
 		}
 		if n := r.service.requests(all); n != 0 {
@@ -253,7 +255,7 @@ func TestPatchedDocumentIsTheStoredOne(t *testing.T) {
 		r := newRig(t)
 		r.put(newestOperationDoc("op-1", Create))
 		r.plant(clusterID, "error")
-		step, _ := r.drive(Sighting{ID: "op-1"})
+		step, _ := r.drive(dispatch.Change{Key: key("op-1")})
 		stored := r.get("op-1")
 		for path, change := range difference(t, stored, step.Document) {
 			if path != "/_ts" && path != "/_lsn" {
@@ -271,10 +273,10 @@ func TestUnknownStateIsVisibleOnce(t *testing.T) {
 		r := newRig(t)
 		r.put(operationDoc("op-1", Create))
 		r.plant(clusterID, "hibernating")
-		s := Sighting{ID: "op-1"}
+		s := dispatch.Change{Key: key("op-1")}
 		for range 3 {
 			step, err := r.step(s)
-			if err != nil || step.Verdict != Again {
+			if err != nil || step.Verdict != dispatch.Again {
 				t.Fatalf("have %+v, %v", step, err)
 			}
 			s = next(s, step)
@@ -303,10 +305,10 @@ func TestNotFoundOnTheStatusIsNoProof(t *testing.T) {
 			}
 			return resp, nil
 		}
-		s := Sighting{ID: "op-1"}
+		s := dispatch.Change{Key: key("op-1")}
 		for range 40 {
 			step, err := r.step(s)
-			if err != nil || step.Verdict != Again {
+			if err != nil || step.Verdict != dispatch.Again {
 				t.Fatalf("have %+v, %v", step, err)
 			}
 			s = next(s, step)
@@ -327,7 +329,7 @@ func TestExternalAuthIsAskedOnce(t *testing.T) {
 		props(d)["internalId"] = clusterID + "/external_auth_config/external_auths/e1"
 		r.put(d)
 		r.plant(clusterID, "ready")
-		if step, err := r.step(Sighting{ID: "op-1"}); err != nil || step.Verdict != Again {
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); err != nil || step.Verdict != dispatch.Again {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		if n := r.service.requests(all); n != 1 {
@@ -343,9 +345,9 @@ func TestAnotherObjectIsSeenAnew(t *testing.T) {
 		d := operationDoc("op-1", Update)
 		r.put(d)
 		r.plant(clusterID, "pending") // a change, if ready follows
-		s := Sighting{ID: "op-1"}
+		s := dispatch.Change{Key: key("op-1")}
 		step, err := r.step(s)
-		if err != nil || step.Verdict != Again {
+		if err != nil || step.Verdict != dispatch.Again {
 			t.Fatalf("have %+v, %v", step, err)
 		}
 		props(d)["internalId"] = "/api/clusters_mgmt/v1/clusters/h2"
@@ -353,7 +355,7 @@ func TestAnotherObjectIsSeenAnew(t *testing.T) {
 		r.plant("/api/clusters_mgmt/v1/clusters/h2", "ready")
 		s = next(s, step)
 		s.Document = nil
-		if step, err = r.step(s); err != nil || step.Verdict != Again {
+		if step, err = r.step(s); err != nil || step.Verdict != dispatch.Again {
 			t.Errorf("have %+v, %v", step, err)
 		}
 	})
