@@ -1,6 +1,7 @@
 package cs_test
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -51,9 +52,13 @@ func TestReplies(t *testing.T) {
 		{"external auth without status", authRef, static(200, asJSON, `{"kind":"ExternalAuth","id":"e","issuer":{"url":"u"}}`),
 			fine, "ok", true, cs.Status{}},
 		{"external auth with null status", authRef, static(200, asJSON, `{"id":"e","status":null}`),
-			fine, "ok", true, cs.Status{}},
+			answered, "unusable", true, cs.Status{}},
+		{"external auth with empty status", authRef, static(200, asJSON, `{"id":"e","status":{}}`),
+			answered, "unusable", true, cs.Status{}},
+		{"another external auth", authRef, static(200, asJSON, `{"id":"other"}`),
+			answered, "unusable", true, cs.Status{}},
 		{"external auth with status without state", authRef, static(200, asJSON, `{"id":"e","status":{"message":"m"}}`),
-			fine, "ok", true, cs.Status{Message: "m"}},
+			answered, "unusable", true, cs.Status{}},
 		{"credential", credRef, static(200, asJSON, `{"id":"b","status":"issued","kubeconfig":"secret"}`),
 			fine, "ok", true, cs.Status{State: "issued", HasStatus: true}},
 
@@ -174,7 +179,8 @@ func TestExists(t *testing.T) {
 			reply http.HandlerFunc
 			want  string
 		}{
-			{static(200, asJSON, `{"id":"x"}`), fine},
+			{static(200, asJSON, `{"id":"`+cmp.Or(ref.Child, ref.Cluster)+`"}`), fine},
+			{static(200, asJSON, `{"id":"x"}`), answered},
 			{static(404, asJSON, gone), notFound},
 			{static(404, asJSON, noRoom), answered},
 			{static(404, asJSON, ""), unavailable},

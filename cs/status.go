@@ -3,6 +3,7 @@ package cs
 import (
 	"context"
 	"errors"
+	"strings"
 
 	arohcp "github.com/openshift-online/ocm-sdk-go/arohcp/v1alpha1"
 	clustersmgmt "github.com/openshift-online/ocm-sdk-go/clustersmgmt/v1"
@@ -14,7 +15,7 @@ type Status struct {
 	// only if HasStatus is false.
 	State string
 	// HasStatus is false for an external auth that exists but comes without a
-	// state, as older versions of CS have it.
+	// status, as older versions of CS have it.
 	HasStatus bool
 	// ErrorCode is a cluster's provision error code, empty for other kinds.
 	ErrorCode string
@@ -26,7 +27,7 @@ type Status struct {
 // A reply that Cluster Service gave, but that lacks what it must have.
 var (
 	errNoState = errors.New("reply has no state")
-	errNoID    = errors.New("reply has no id")
+	errNoID    = errors.New("reply is not the object that was asked for")
 )
 
 // Status asks for the state of an object. For its errors see the package's
@@ -75,11 +76,11 @@ func (c *Client) Exists(ctx context.Context, ref Ref) error {
 		case Cluster:
 			resp, err := c.cluster(ref).Get().SendContext(ctx)
 			body, ok := resp.GetBody()
-			r = reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID())}
+			r = reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID(), ref.Cluster)}
 		case NodePool:
 			resp, err := c.cluster(ref).NodePools().NodePool(ref.Child).Get().SendContext(ctx)
 			body, ok := resp.GetBody()
-			r = reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID())}
+			r = reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID(), ref.Child)}
 		case ExternalAuth:
 			_, r = c.externalAuth(ctx, ref)
 		case BreakGlassCredential:
@@ -96,20 +97,21 @@ func (c *Client) cluster(ref Ref) *arohcp.ClusterClient {
 func (c *Client) externalAuth(ctx context.Context, ref Ref) (*arohcp.ExternalAuth, reply) {
 	resp, err := c.cluster(ref).ExternalAuthConfig().ExternalAuths().ExternalAuth(ref.Child).Get().SendContext(ctx)
 	body, ok := resp.GetBody()
-	return body, reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID())}
+	return body, reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID(), ref.Child)}
 }
 
 func (c *Client) credential(ctx context.Context, ref Ref) (*clustersmgmt.BreakGlassCredential, reply) {
 	resp, err := c.conn.ClustersMgmt().V1().Clusters().Cluster(ref.Cluster).
 		BreakGlassCredentials().BreakGlassCredential(ref.Child).Get().SendContext(ctx)
 	body, ok := resp.GetBody()
-	return body, reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID())}
+	return body, reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID(), ref.Child)}
 }
 
-// needID finds out whether a reply is the object at all: `{}` reads as one, and
-// an external auth without a status counts as ready.
-func needID(id string) error {
-	if id == "" {
+// needID finds out whether a reply is the object that was asked for: `{}` and the
+// JSON of an error read as one, and an external auth without a status counts as
+// ready.
+func needID(id, want string) error {
+	if !strings.EqualFold(id, want) {
 		return errNoID
 	}
 	return nil
@@ -137,13 +139,12 @@ func nodePoolStatus(body *arohcp.NodePoolStatus) (Status, error) {
 }
 
 func externalAuthStatus(body *arohcp.ExternalAuth) (Status, error) {
-	status := Status{Message: body.Status().Message()}
-	// A state that is there but empty is not the absence of one.
-	status.State, status.HasStatus = body.Status().State().GetValue()
-	if !status.HasStatus {
-		return status, nil
+	status, ok := body.GetStatus()
+	if !ok {
+		return Status{}, nil
 	}
-	return withState(status)
+	// A status that says no state is not the absence of one: nothing is known.
+	return withState(Status{HasStatus: true, State: status.State().Value(), Message: status.Message()})
 }
 
 func credentialStatus(body *clustersmgmt.BreakGlassCredential) (Status, error) {
