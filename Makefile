@@ -13,7 +13,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 run: ## the whole system on this machine: emulator, simulator, front end, service (options in ARGS)
-	$(GO) run ./cmd/opfeed-dev up $(ARGS)
+	@$(GO) build -o bin/ ./cmd/opfeed-dev
+	@exec bin/opfeed-dev up $(ARGS)
 
 build: ## compile everything; the commands go to bin/
 	$(GO) build ./...
@@ -27,7 +28,7 @@ test: ## all tests with the race detector, then each kill without it; a package 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
-	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && "$$lint" run --timeout 10m
+	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && GOLANGCI_LINT_CACHE="$(CURDIR)/bin/lint-cache" "$$lint" run --timeout 10m
 
 vuln: ## known vulnerabilities in what we call; says "skipped" where the database is out of reach
 	@.ci/vuln $(GOVULNCHECK_VERSION)

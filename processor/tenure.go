@@ -151,8 +151,7 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 			return page, fmt.Errorf("store first position: %w", err)
 		}
 	}
-	t.log.Info("reading change feed", zap.String(logkey.Continuation, page.Continuation),
-		zap.Bool("resumed", stored != ""))
+	t.log.Info("reading change feed", zap.String(logkey.Continuation, page.Continuation))
 	t.listOnTakeover(stop, page.Session)
 	return page, nil
 }
@@ -248,13 +247,15 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 
 // blocking runs a submission and tells of it if it had to wait.
 func (t *tenure) blocking(submit func() error) error {
-	const worthTelling = time.Second
+	const worthCounting, worthTelling = 10 * time.Millisecond, time.Second
 	start := time.Now()
 	t.setBlocked(true)
 	err := submit()
 	t.setBlocked(false)
 	blocked := time.Since(start)
-	t.metrics.blocked.Add(blocked.Seconds())
+	if blocked >= worthCounting {
+		t.metrics.blocked.Add(blocked.Seconds())
+	}
 	if blocked >= worthTelling {
 		t.log.Warn("reader blocked for", zap.Duration("duration", blocked))
 	}

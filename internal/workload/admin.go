@@ -137,7 +137,7 @@ type watched struct {
 	Recovered   int64
 }
 
-var errNoServiceURL = errors.New("no URL of the service was given")
+var errNoServiceURL = errors.New("no URL of the service was given (load takes it with --service)")
 
 // snapshot asks the service how it is.
 func (a *admin) snapshot(ctx context.Context) (s watched, err error) {

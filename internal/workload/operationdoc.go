@@ -47,14 +47,15 @@ func (o operation) documentID() string {
 func (o operation) document() map[string]any {
 	t := o.Target
 	p := map[string]any{
-		"externalId":         t.ResourceID(),
-		"internalId":         o.InternalID,
-		"request":            o.Request.String(),
-		"resourceId":         o.resourceID(),
-		"startTime":          o.Start.UTC().Format(time.RFC3339Nano),
-		"lastTransitionTime": o.Start.UTC().Format(time.RFC3339Nano),
-		"status":             o.status(),
-		"clientRequestId":    o.Named.Client,
+		"externalId":           t.ResourceID(),
+		"internalId":           o.InternalID,
+		"request":              o.Request.String(),
+		"resourceId":           o.resourceID(),
+		"startTime":            o.Start.UTC().Format(time.RFC3339Nano),
+		"lastTransitionTime":   o.Start.UTC().Format(time.RFC3339Nano),
+		"status":               o.status(),
+		"clientRequestId":      o.Named.Client,
+		"correlationRequestId": o.Named.Chain,
 	}
 	if !o.Implicit {
 		p["operationId"] = "/subscriptions/" + t.Subscription + "/providers/" + providerNamespace +

@@ -49,6 +49,7 @@ type Child struct {
 type Named struct {
 	ID      string // last segment of operationId and of resourceId
 	Client  string // client request id
+	Chain   string // correlation request id, of the request that this one is part of
 	Variant int
 }
 
@@ -172,7 +173,7 @@ func (d *draft) step(t Target, r Request) Step {
 }
 
 func (d *draft) named() Named {
-	return Named{ID: newUUID(d.rng), Client: newUUID(d.rng), Variant: d.rng.IntN(4)}
+	return Named{ID: newUUID(d.rng), Client: newUUID(d.rng), Chain: newUUID(d.rng), Variant: d.rng.IntN(4)}
 }
 
 func newUUID(rng *rand.Rand) string {

@@ -204,9 +204,9 @@ func TestPendingIsDueAgainWithWhatWasSeen(t *testing.T) {
 		}
 		b := run(t, dispatch.Config{}, step)
 		b.submit(version("s", "o", "1"))
-		time.Sleep(8 * time.Second)
+		time.Sleep(9999 * time.Millisecond) // not earlier than asked
 		b.wantLooks("o@1 feed")
-		time.Sleep(13 * time.Second)
+		time.Sleep(11 * time.Second)
 		b.wantLooks("o@1 feed", "o@1 due", "o@1 due")
 		if got := b.d.Stats(); got.Pending != 0 || got.Memory != 0 {
 			t.Errorf("after the end: %+v", got)
@@ -668,7 +668,7 @@ func TestPendingDocumentsAreBoundedInMemory(t *testing.T) {
 		if got := b.d.Stats(); got.Memory != 24 || got.Pending != 5 {
 			t.Fatalf("kept %+v, want two documents of five", got)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + time.Second)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		kept := 0

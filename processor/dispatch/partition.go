@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -201,7 +200,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 		d.schedule(e, 0)
 	case out.Verdict == Again:
 		e.change.Attempt = 0
-		d.schedule(e, out.After-rand.N(out.After/10+1))
+		d.schedule(e, out.After)
 	case out.Verdict == Done:
 		delete(d.entries, e.change.Key)
 	default:
