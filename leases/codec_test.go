@@ -113,6 +113,8 @@ func TestDecodeOdd(t *testing.T) {
 		`{"id":"p..0","LeaseToken":"0","properties":[]}`,
 		`{"id":"p..0","LeaseToken":"0","properties":{"opfeed.epoch":"x"}}`,
 		`{"id":"p..0","LeaseToken":"0","properties":{"opfeed.epoch":1}}`,
+		`{"id":"p..0","LeaseToken":"0","properties":{"opfeed.epoch":"-1"}}`,
+		`{"id":"p..0","LeaseToken":"0","properties":{"opfeed.epoch":"9223372036854775807"}}`,
 	} {
 		if d, err := decode([]byte(body), ""); err == nil || d.Version != Unreadable {
 			t.Errorf("%s: decoded to version %d, %v", body, d.Version, err)
@@ -122,6 +124,7 @@ func TestDecodeOdd(t *testing.T) {
 		`{"id":"p..0","PartitionId":"0"}`,
 		`{"id":"p..0","LeaseToken":"0","FeedRange":{"PKRangeId":"0"},"timestamp":"yesterday"}`,
 		`{"id":"p..0","LeaseToken":"0","FeedRange":7,"timestamp":"2020-07-04T11:20:34","properties":null}`,
+		`{"id":"p..0","LeaseToken":"0","timestamp":{},"_ts":"x","properties":{"opfeed.startId":7,"opfeed.renewal":"x","a":[1]}}`,
 	} {
 		d, err := decode([]byte(body), "")
 		if err != nil || d.Token != "0" || d.Version != VersionRange0 || d.Range != (azcosmos.FeedRange{}) {

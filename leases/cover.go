@@ -168,8 +168,8 @@ func (v view) lacking() string {
 	return strings.Join(names, " ")
 }
 
-// todo is what is to be done for the live ranges that no lease covers.
-type todo struct {
+// gaps is what is to be done for the live ranges that no lease covers.
+type gaps struct {
 	create  []Range
 	replace []repair
 	// wait: a document that is of no use is under the id of the lease. Who wrote
@@ -187,24 +187,24 @@ type repair struct {
 	due  time.Time
 }
 
-func (v view) missing() todo {
-	var t todo
+func (v view) missing() gaps {
+	var g gaps
 	have := v.cover()
 	for _, r := range v.live {
 		i := slices.IndexFunc(v.list, func(d Document) bool { return d.ID == v.id(r.Token) })
 		switch {
 		case i >= 0 && v.serves(v.list[i]), covered(r.Range, have):
 		case slices.ContainsFunc(have, func(h azcosmos.FeedRange) bool { return overlap(h, r.Range) }):
-			t.torn = append(t.torn, r)
+			g.torn = append(g.torn, r)
 		case i < 0:
-			t.create = append(t.create, r)
+			g.create = append(g.create, r)
 		case v.now.Before(v.expires(v.list[i])):
-			t.wait = append(t.wait, repair{r, v.list[i], v.expires(v.list[i])})
+			g.wait = append(g.wait, repair{r, v.list[i], v.expires(v.list[i])})
 		default:
-			t.replace = append(t.replace, repair{of: r, from: v.list[i]})
+			g.replace = append(g.replace, repair{of: r, from: v.list[i]})
 		}
 	}
-	return t
+	return g
 }
 
 // document gives the lease that takes the place of the damaged one. It keeps

@@ -72,9 +72,26 @@
 //
 // # What is left alone
 //
-// Documents of version 1, documents that do not decode, and leases of ranges
-// that the container does not have any more are listed, reported once, and
-// neither taken nor changed.
+// Anybody may put anything into the container. A document covers part of the key
+// space only if somebody serves it, or will:
+//
+//   - it is a lease of a live range: version 0, under the id of its token;
+//   - it is not for us to take, but its owner keeps it: version 1, of .NET, or of
+//     a range that was merged with another. What has not changed for Expiry
+//     (version 1: for .NET's minute, if that is longer) is nobody's;
+//   - it is the lease of a range that was split into live ranges none of which
+//     has a lease, and has a position or properties of ours. It is served,
+//     though it cannot be read, so that what is pending there is found by listing.
+//
+// All else is listed, reported once, and neither taken nor changed, and the live
+// ranges get leases of their own beside it. The one exception is a document that
+// is of no use and lies under the id that such a lease needs: when it has not
+// changed for as long, it is replaced, on the condition that it is still the one
+// that was seen. Fields and properties that are not ours stay, and so does a
+// position that is surely of this range.
+//
+// A lease of a live range is served for the range that its token has, whatever
+// range is written in it.
 //
 // # A trap in azcosmos 1.5.0
 //

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
@@ -50,7 +51,6 @@ type rest struct {
 
 // claim is a lease that somebody else owns and, unless it changes, until when.
 type claim struct {
-	id    string
 	rng   azcosmos.FeedRange
 	until time.Time
 }
@@ -170,24 +170,18 @@ func (m *Manager) Snapshot() []Info {
 func (m *Manager) Uncovered() []azcosmos.FeedRange {
 	now := time.Now()
 	m.mu.Lock()
-	live, claims := m.live, m.claims
-	own := map[string]*Tenure{}
-	for id, t := range m.tenures {
-		if t != nil {
-			own[id] = t
-		}
-	}
-	m.mu.Unlock()
-
+	live := m.live
 	var have []azcosmos.FeedRange
-	for _, t := range own {
-		if t.Trusted() == nil {
-			have = append(have, t.Range())
+	for _, c := range m.claims {
+		if now.Before(c.until) {
+			have = append(have, c.rng)
 		}
 	}
-	for _, c := range claims {
-		if own[c.id] == nil && now.Before(c.until) {
-			have = append(have, c.rng)
+	own := slices.Collect(maps.Values(m.tenures))
+	m.mu.Unlock()
+	for _, t := range own {
+		if t != nil && t.Trusted() == nil {
+			have = append(have, t.Range())
 		}
 	}
 	if len(live) == 0 {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 )
 
 func TestPlan(t *testing.T) {
@@ -57,54 +55,6 @@ func TestPlan(t *testing.T) {
 	if got := Plan(now, self, all, expiry); !slices.Equal(got, []string{"free", "orphan"}) {
 		t.Errorf("several: %v", got)
 	}
-}
-
-func TestCover(t *testing.T) {
-	lease := func(token, minimum, maximum string, version int) Document {
-		return Document{ID: "p.." + token, Token: token, Version: version,
-			Range: azcosmos.FeedRange{MinInclusive: minimum, MaxExclusive: maximum}}
-	}
-	live := func(token, minimum, maximum string) Range {
-		return Range{Token: token, Range: azcosmos.FeedRange{MinInclusive: minimum, MaxExclusive: maximum}}
-	}
-	two := []Range{live("1", "", "1FFF"), live("2", "1FFF", "FF")}
-	for name, test := range map[string]struct {
-		list   []Document
-		live   []Range
-		create string
-		torn   string
-		gap    bool
-	}{
-		"none":                {nil, two, "1 2", "", true},
-		"all":                 {[]Document{lease("1", "", "1FFF", 0), lease("2", "1FFF", "FF", 0)}, two, "", "", false},
-		"open end, zeros":     {[]Document{lease("1", "00", "1FFF00", 0), lease("2", "1FFF", "", 0)}, two, "", "", false},
-		"one":                 {[]Document{lease("2", "1FFF", "FF", 0)}, two, "1", "", true},
-		"parent covers":       {[]Document{lease("0", "", "FF", 0)}, two, "", "", false},
-		"version 1 covers":    {[]Document{lease("-1FFF", "", "1FFF", 1), lease("2", "1FFF", "FF", 0)}, two, "", "", false},
-		"in part":             {[]Document{lease("-10", "", "10", 1), lease("2", "1FFF", "FF", 0)}, two, "", "1", true},
-		"without a range":     {[]Document{lease("1", "", "", 0), lease("2", "1FFF", "FF", 0)}, two, "", "", false},
-		"unreadable":          {[]Document{{ID: "p..1", Version: Unreadable}, lease("2", "1FFF", "FF", 0)}, two, "1", "", true},
-		"children of a child": {[]Document{lease("3", "", "10", 0), lease("4", "10", "1FFF", 0), lease("2", "1FFF", "FF", 0)}, two, "", "", false},
-	} {
-		create, torn := missing(test.list, test.live)
-		if got := tokens(create); got != test.create {
-			t.Errorf("%s: create %q, want %q", name, got, test.create)
-		}
-		if got := tokens(torn); got != test.torn {
-			t.Errorf("%s: torn %q, want %q", name, got, test.torn)
-		}
-		if got := gap(test.list, test.live); got != test.gap {
-			t.Errorf("%s: gap %v", name, got)
-		}
-	}
-}
-
-func tokens(ranges []Range) string {
-	var list []string
-	for _, r := range ranges {
-		list = append(list, r.Token)
-	}
-	return strings.Join(list, " ")
 }
 
 func TestConfigValidate(t *testing.T) {

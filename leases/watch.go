@@ -140,7 +140,7 @@ func (w *watch) observe(v view) []Observed {
 	for i, d := range v.list {
 		orphan := d.Owner == w.m.self.Instance && d.StartID == w.m.self.StartID
 		if standings[i] != idle && d.Owner != "" && !orphan {
-			claims = append(claims, claim{d.ID, d.Range, v.expires(d)})
+			claims = append(claims, claim{d.Range, v.expires(d)})
 		}
 	}
 
@@ -177,7 +177,7 @@ func (w *watch) tell(v view, d Document, s standing) {
 	case s == served:
 	case s == parent:
 		w.once("split "+d.ID, "lease is of a range that was split, its changes are found by listing alone", zap.String(logkey.Lease, d.Token))
-	case needed: // complete tells of it
+	case needed && s == idle: // fill tells of it
 	case d.Version == Unreadable:
 		w.once(d.ID, "lease document is not readable, it is left alone", zap.String(logkey.DocumentID, d.ID))
 	case d.Version != VersionRange0:
@@ -222,20 +222,20 @@ func (w *watch) gap(list []Document) bool {
 }
 
 // fill does what is to be done for each range, whatever becomes of the others.
-func (w *watch) fill(ctx context.Context, list []Document, t todo) ([]Document, error) {
-	for _, r := range t.torn {
+func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, error) {
+	for _, r := range g.torn {
 		w.once("torn "+r.Token, "range is covered by other leases only in part, no lease is made for it", zap.String(logkey.Lease, r.Token))
 	}
-	for _, r := range t.wait {
+	for _, r := range g.wait {
 		w.nextAt = earlier(w.nextAt, r.due)
-		w.m.log.Debug("lease document cannot be used, it is replaced unless it changes",
+		w.first("wait "+r.from.ID, w.m.log.Info, "lease document cannot be used, it is replaced unless it changes",
 			zap.String(logkey.DocumentID, r.from.ID), zap.Int("version", r.from.Version))
 	}
 	// A hanging account must not hold up the next listing for every range.
 	ctx, cancel := context.WithTimeout(ctx, 3*w.m.cfg.CallTimeout)
 	defer cancel()
 	var problems []error
-	for _, r := range t.create {
+	for _, r := range g.create {
 		d, err := w.write(ctx, w.m.store.Create, Document{
 			ID: w.m.store.ID(r.Token), Version: VersionRange0, Token: r.Token, Range: r.Range, Continuation: r.Continuation,
 		})
@@ -248,10 +248,11 @@ func (w *watch) fill(ctx context.Context, list []Document, t todo) ([]Document, 
 			list = append(list, d)
 		}
 	}
-	for _, r := range t.replace {
+	for _, r := range g.replace {
 		d, err := w.write(ctx, w.m.store.Replace, r.document())
 		switch {
-		case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound): // the next listing shows what it is now
+		case errors.Is(err, ErrConflict), errors.Is(err, ErrNotFound):
+			w.nextAt = time.Time{} // the next listing shows what it is now
 		case err != nil:
 			problems = append(problems, err)
 		default:
@@ -293,8 +294,12 @@ func (w *watch) works() {
 }
 
 func (w *watch) once(key, message string, fields ...zap.Field) {
+	w.first(key, w.m.log.Error, message, fields...)
+}
+
+func (w *watch) first(key string, log func(string, ...zap.Field), message string, fields ...zap.Field) {
 	if !w.logged[key] {
 		w.logged[key] = true
-		w.m.log.Error(message, fields...)
+		log(message, fields...)
 	}
 }
