@@ -99,9 +99,10 @@ type Processor struct {
 	quarantine *quarantine
 	metrics    *metrics
 
-	mu       sync.Mutex
-	tenures  map[string]*tenure // by lease token
-	lastList time.Time
+	mu        sync.Mutex
+	tenures   map[string]*tenure // by lease token
+	lastList  time.Time
+	openSince time.Time // since when some range has had no owner
 }
 
 // New returns a processor that does nothing until Run.

@@ -69,19 +69,36 @@ func (t *tenure) describe(r *status.Range) dispatch.Stats {
 
 // Ready says why this replica does not do its work, or nil: the leases are
 // known, and each held range is read and was listed. A replica that holds
-// nothing because others hold everything is ready.
+// nothing because others hold everything is ready. Ask it every few seconds: for
+// how long a range has been nobody's is counted from the first time it was asked.
 func (p *Processor) Ready() error {
-	infos := p.manager.Snapshot()
-	if len(infos) == 0 {
+	if len(p.manager.Snapshot()) == 0 {
 		return errors.New("leases not listed yet")
 	}
-	var errs []error
+	errs := []error{p.covered(time.Now())}
 	for _, t := range p.held() {
 		if err := t.ready(time.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("range %s: %w", t.lease.Token(), err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// covered says whether somebody serves each range. A range is nobody's for a
+// while whenever it changes hands.
+func (p *Processor) covered(now time.Time) error {
+	open := p.manager.Uncovered()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case len(open) == 0:
+		p.openSince = time.Time{}
+	case p.openSince.IsZero():
+		p.openSince = now
+	case now.Sub(p.openSince) > unreadyAfter:
+		return fmt.Errorf("ranges without an owner for more than %s: %v", unreadyAfter, open)
+	}
+	return nil
 }
 
 // unreadyAfter is how long a held range's feed may complete no read. The list has

@@ -16,7 +16,7 @@ type verdict uint8
 const (
 	committed verdict = iota
 	conflict          // a document is not the version it was decided from
-	refused           // a patch does not fit its document: trying again does not help
+	refused           // a patch does not fit its document
 )
 
 // commit is what became of a batch that was answered.
@@ -25,7 +25,7 @@ type commit struct {
 	etag    string // of the first document, once committed
 	session string
 	charge  float32
-	culprit int // index of the document that decided it, unless committed
+	culprit string // id of the document that decided it, unless committed
 	status  int
 }
 
@@ -45,20 +45,23 @@ func (h *Handler) execute(ctx context.Context, partition, session string, list [
 	}
 	resp, err := h.deps.Resources.ExecuteTransactionalBatch(ctx, batch, &azcosmos.TransactionalBatchOptions{SessionToken: session})
 	if err != nil {
-		c := commit{session: sessionOf(err, session)}
-		c.status, _ = status(err)
-		if known := c.judge(err); known {
-			return c, nil
+		c := commit{session: sessionOf(err, session), culprit: list[0].id}
+		var sub string
+		if c.status, sub = status(err); !c.judge(sub) || c.verdict == refused {
+			// A refusal of the whole says nothing of a document: whatever stands
+			// between us and the service may have answered it.
+			return commit{}, fmt.Errorf("write batch: %w", err)
 		}
-		return commit{}, fmt.Errorf("write batch: %w", err)
+		return c, nil
 	}
 	c := commit{session: newest(resp.SessionToken, session), charge: resp.RequestCharge}
 	for i, r := range resp.OperationResults {
 		if r.StatusCode < http.StatusBadRequest || r.StatusCode == http.StatusFailedDependency {
 			continue
 		}
-		c.culprit, c.status = i, int(r.StatusCode)
-		if known := c.judge(nil); known {
+		c.status = int(r.StatusCode)
+		if i < len(list) && c.judge("") {
+			c.culprit = list[i].id
 			return c, nil
 		}
 		return commit{}, fmt.Errorf("write batch: document %d of %d answered with status %d", i+1, len(list), r.StatusCode)
@@ -73,17 +76,17 @@ func (h *Handler) execute(ctx context.Context, partition, session string, list [
 }
 
 // judge sets the verdict for a status that says something about the documents.
-func (c *commit) judge(err error) (known bool) {
+func (c *commit) judge(substatus string) (known bool) {
 	switch c.status {
 	case http.StatusPreconditionFailed:
 		c.verdict = conflict
 	case http.StatusNotFound:
 		// Gone meanwhile: which of them, the next read tells.
-		if _, sub := status(err); sub != "" && sub != "0" {
+		if substatus != "" && substatus != "0" {
 			return false
 		}
 		c.verdict = conflict
-	case http.StatusBadRequest:
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		c.verdict = refused
 	default:
 		return false

@@ -225,8 +225,11 @@ func TestRefusals(t *testing.T) {
 		want  dispatch.Verdict
 		err   bool
 	}{
-		"batch 400":       {reply(400, "", `{}`), dispatch.Quarantine, false},
-		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), dispatch.Quarantine, false},
+		"batch 400":       {reply(400, "", `{}`), dispatch.Done, true},
+		"batch 400, page": {reply(400, "", `<html>400 Bad Request</html>`), dispatch.Done, true},
+		"batch 413":       {reply(413, "", `{}`), dispatch.Done, true},
+		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), dispatch.Again, false},
+		"patch 413":       {reply(207, "", strings.Replace(failed, "%", "413", 1)), dispatch.Again, false},
 		"patch 429":       {reply(207, "", strings.Replace(failed, "%", "429", 1)), dispatch.Done, true},
 		"patch 449":       {reply(207, "", strings.Replace(failed, "%", "449", 1)), dispatch.Done, true},
 		"batch 503":       {reply(503, "", `{}`), dispatch.Done, true},

@@ -1,12 +1,14 @@
 package operations
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 )
 
@@ -24,6 +26,10 @@ var errNotFound = errors.New("not found")
 // errUnproven: no replica is as new as the session token, and the one that was
 // asked without it has no such item. It may only lag.
 var errUnproven = errors.New("not found, and no replica is as new as the session token")
+
+// errForeign: an answer of success that is not what was asked for. Something
+// between us and the database may have given it, so it proves nothing.
+var errForeign = errors.New("the answer is not what was asked for")
 
 // item is one version of a document.
 type item struct {
@@ -61,7 +67,17 @@ func (h *Handler) readOnce(ctx context.Context, partition, id, session string) (
 	if resp.SessionToken != nil {
 		it.session = *resp.SessionToken
 	}
+	if !it.is(id) {
+		return item{}, fmt.Errorf("read document: %w", errForeign)
+	}
 	return it, nil
+}
+
+// is tells whether the answer to a read is the document that was asked for, in
+// the version that it claims to be.
+func (it item) is(id string) bool {
+	o, ok := parseObject(it.raw)
+	return ok && o.string("id") == id && (it.etag == "" || o.string("_etag") == it.etag)
 }
 
 // search is one query. An empty partition means all of them.
@@ -93,6 +109,9 @@ func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient,
 		}
 		options.ContinuationToken = page.ContinuationToken
 		for _, row := range page.Items {
+			if len(row) == 0 || row[0] != '{' {
+				return fmt.Errorf("read a row: %w", errForeign) // all queries here ask for objects
+			}
 			each(row)
 		}
 	}
@@ -102,7 +121,15 @@ func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient,
 func nextPage(ctx context.Context, cfg Config, next func(context.Context) (azcosmos.QueryItemsResponse, error)) (azcosmos.QueryItemsResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	return next(ctx)
+	page, err := next(ctx)
+	if err != nil {
+		return page, err
+	}
+	// azcosmos takes an empty body, and any object, for a page without rows.
+	if body, err := runtime.Payload(page.RawResponse); err != nil || !bytes.Contains(body, []byte(`"Documents"`)) {
+		return page, fmt.Errorf("read a page: %w", errForeign)
+	}
+	return page, nil
 }
 
 // unavailable tells whether no replica was as new as the session token.

@@ -223,9 +223,12 @@ func lastSegment(path string) string {
 }
 
 // canonical gives s the spelling of the candidate that differs in case only.
+// Both are compared in lower case, as the queries do: EqualFold knows more
+// letters that differ in case only, and the two have to agree.
 func canonical(s string, candidates ...string) string {
+	lower := strings.ToLower(s)
 	for _, c := range candidates {
-		if strings.EqualFold(s, c) {
+		if lower == strings.ToLower(c) {
 			return c
 		}
 	}

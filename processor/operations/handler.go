@@ -28,6 +28,7 @@ type Handler struct {
 	deps    Deps
 	log     *zap.Logger
 	metrics *metrics
+	orphans orphans
 }
 
 // New returns a Handler. It does no I/O.

@@ -30,9 +30,8 @@ func (l *look) lookLink(ctx context.Context, r resource) (dispatch.Apply, error)
 
 // ending is how the operation of a link ended.
 type ending struct {
-	name  string
-	found bool
-	op    operation // not terminal: one of that name is active
+	name string
+	op   operation // not terminal: one of that name is active, or there is none
 }
 
 func (l *look) readEnds(ctx context.Context, r resource) ([]ending, error) {
@@ -42,8 +41,8 @@ func (l *look) readEnds(ctx context.Context, r resource) ([]ending, error) {
 		if err != nil {
 			return nil, err
 		}
-		e := ending{name: name, found: len(ops) > 0}
-		if e.found {
+		e := ending{name: name}
+		if len(ops) > 0 {
 			e.op = outcome(ops)
 		}
 		ends = append(ends, e)
@@ -81,50 +80,38 @@ func (l *look) mirror(ctx context.Context, r resource, ends []ending) (dispatch.
 			return l.finish(resultDone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "resource names no operation"}), nil
 		}
 	}
-	return l.finish(resultConflict, dispatch.Outcome{Verdict: dispatch.Again, After: soon, Reason: "others keep writing"}), nil
+	return l.lost(), nil
 }
 
 // bringAll goes through the links of one version of a resource. again: somebody
 // else wrote one of the documents.
 func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step dispatch.Outcome, again bool, err error) {
 	result := resultDone
-	step = dispatch.Outcome{Verdict: dispatch.Done, Reason: "operation is active", ETag: r.etag}
+	step = dispatch.Outcome{Verdict: dispatch.Done, Reason: "no operation that the resource names has ended", ETag: r.etag}
 	for _, e := range ends {
-		if !e.found {
-			l.orphan(r, e)
-			result, step.Verdict, step.Reason = resultLeftAlone, dispatch.LeftAlone, "the operation that the resource names does not exist"
-			step.Seen = Seen{ETag: r.etag}
-			continue
-		}
 		if !terminal(e.op.status) {
+			// Active, or not there. That is not for ever, whatever version the
+			// resource is: it is another document's doing. Lists ask again.
 			continue
 		}
 		c, err := l.bring(ctx, e)
 		switch {
 		case errors.Is(err, errLockBusy):
 			l.h.metrics.lockBusy.Inc()
-			return l.finish(resultLockBusy, dispatch.Outcome{Verdict: dispatch.Again, After: soon, Reason: "lock is busy"}), false, nil
+			return l.finish(resultLockBusy, l.later(l.seen, "lock is busy")), false, nil
 		case err != nil:
 			return dispatch.Outcome{}, false, err
 		case c.verdict == refused:
-			return l.quarantined(refusal(c)), false, nil
+			step, again = l.refused(c)
+			return step, again, nil
 		case c.verdict == conflict:
 			return dispatch.Outcome{}, true, nil
-		case step.Verdict == dispatch.Done:
+		default:
 			// Its new version is not told: the resource may not have been the first of the batch.
 			result, step.Reason, step.ETag = resultMirrored, "resource follows its ended operation", ""
 		}
 	}
 	return l.finish(result, step), false, nil
-}
-
-func (l *look) orphan(r resource, e ending) {
-	if l.seen.ETag == r.etag {
-		return
-	}
-	l.h.metrics.leftAlone.WithLabelValues(reasonNoOperation).Inc()
-	l.log.Info("resource names an operation that does not exist",
-		zap.String(logkey.OperationID, clip(e.name, maxLogged)), zap.Stringer(logkey.Source, l.c.Source))
 }
 
 // bring writes the end of one operation to all resources that name it.
@@ -134,7 +121,7 @@ func (l *look) bring(ctx context.Context, e ending) (commit, error) {
 		return commit{}, err
 	}
 	erase := e.op.request == Delete && e.op.status == Succeeded
-	list, skipped := writes(resources, e.name, e.op.status, erase, time.Now())
+	list, skipped := writes(l.writable(resources), e.name, e.op.status, erase, time.Now())
 	if len(list) == 0 {
 		return commit{}, nil
 	}
@@ -161,17 +148,10 @@ func (l *look) rereadLink(ctx context.Context) (r resource, ends []ending, done 
 	}
 	l.session = it.session
 	d, _ := l.document(it)
+	l.etag = d.etag
 	if r = (resource{d}); r.deleted || len(r.links()) == 0 {
 		return resource{}, nil, true, nil
 	}
 	ends, err = l.readEnds(ctx, r)
 	return r, ends, false, err
-}
-
-// refusal is why a batch can never be written, without document contents.
-func refusal(c commit) string {
-	if c.culprit == 0 {
-		return "cosmos db refuses the patch"
-	}
-	return "cosmos db refuses the patch of a resource"
 }

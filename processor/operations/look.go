@@ -136,9 +136,17 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	if _, handled := pending[ref.Kind]; !handled {
 		return l.leaveAlone(reasonKind, "kind is not handled"), nil
 	}
-	if wait := time.Until(l.seen.Due); l.c.Source != dispatch.Due && op.etag != "" && op.etag == l.seen.ETag && wait > 0 {
-		// Our own write come back, or listed: its next look is due already.
-		return l.end(resultEcho, l.again(l.seen, wait, "version is known")), nil
+	if wait := time.Until(l.seen.Due); l.c.Source != dispatch.Due && wait > 0 {
+		// The next look is due already.
+		switch {
+		case op.etag != "" && op.etag == l.seen.ETag:
+			// Our own write come back, or listed.
+			return l.end(resultEcho, l.again(l.seen, wait, "version is known")), nil
+		case l.seen.Lost > 0:
+			// Whoever changes it so often that no write of ours gets through must
+			// not be answered with more of them.
+			return l.end(resultEcho, l.again(l.seen, wait, reasonLost)), nil
+		}
 	}
 	if err := l.ask(ctx); err != nil {
 		return nil, err
@@ -156,6 +164,9 @@ func (l *look) take(op operation) {
 	}
 	if !ok {
 		seen.First, seen.Request, seen.InternalID = l.at, op.request, op.internalID
+		if seen.Written = op.envelope.seconds("_ts"); seen.Written.IsZero() {
+			seen.Written = l.c.Written
+		}
 	}
 	l.op, l.seen = op, seen
 	if ref, err := cs.ParseRef(op.internalID); err == nil {

@@ -20,6 +20,7 @@ const (
 	resultLeftAlone   = "left_alone"   // not ours to move
 	resultQuarantined = "quarantined"  // the document is at fault
 	resultConflict    = "conflict"     // others kept writing
+	resultRefused     = "refused"      // a patch was refused, for the first time
 	resultLockBusy    = "lock_busy"    // the lock was not to be had
 	resultError       = "error"        // to be tried again
 	resultEcho        = "echo"         // a version looked at already
@@ -37,6 +38,7 @@ type metrics struct {
 	lockBusy    prometheus.Counter
 	unknown     *prometheus.CounterVec
 	conflicts   prometheus.Counter
+	orphans     prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -56,13 +58,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"Answers of Cluster Service that nothing is known to follow from, once per change.", "kind"),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "opfeed_write_conflicts_total",
 			Help: "Batches refused because a document had changed."}),
+		orphans: prometheus.NewGauge(prometheus.GaugeOpts{Name: "opfeed_orphan_links",
+			Help: "Links of resources, in all ranges, to operations that do not exist, as of the last list."}),
 	}
 	m.preset()
 	if r == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts} {
+	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -20,6 +20,7 @@ type Answer struct {
 // came after an uninstalling that nobody remembers stays pending.
 type Seen struct {
 	First        time.Time // first look
+	Written      time.Time // when the database stored the version of the first look; zero = not known
 	Request      string    // what the rest was seen for
 	InternalID   string
 	FirstState   string    // first known state
@@ -33,6 +34,15 @@ type Seen struct {
 	Due          time.Time // when the next look is
 	Reported     bool      // that there is no internalId has been logged
 	Visible      bool      // the last answer was one that nothing follows from
+	Lost         int       // steps in a row that came to nothing because of others
+	Refused      string    // id of the document whose patch was refused at the last look
+	Left         []string  // ids of resources that stay out of the batch: they cannot be written
+}
+
+// won is s after a step that did what it had to.
+func (s Seen) won() Seen {
+	s.Lost, s.Refused = 0, ""
+	return s
 }
 
 // Input is everything that Next decides from.
@@ -82,9 +92,10 @@ var pending = map[cs.Kind]map[string]string{
 }
 
 // Next decides what an answer of Cluster Service means for an operation. Its age
-// is counted from startTime, which a front end's clock wrote, on the local
-// clock; a startTime that lies after the first look, or absurdly far before it,
-// is not believed, and the first look counts instead.
+// is counted from startTime, which a front end's clock wrote, or from when the
+// database stored it, if that was later, on the local clock; a startTime that
+// lies after the first look, or absurdly far before it, is not believed, and the
+// first look counts instead.
 func Next(cfg Config, in Input) Decision {
 	d := Decision{After: cfg.PollInterval, Seen: in.Seen}
 	if in.Answer.Gone {
@@ -131,11 +142,18 @@ func (in Input) state() string {
 	return strings.ToLower(in.Answer.Status.State)
 }
 
-// age is how long ago the operation started.
+// age is how long ago the operation started, or was stored as it was first looked
+// at, whichever was later: a front end's clock may be behind.
 func (in Input) age() time.Duration {
 	start, first := in.Start, in.Seen.First
 	if start.IsZero() || start.After(first) || first.Sub(start) > maxAge {
 		start = first
+	}
+	if stored := in.Seen.Written; stored.After(start) {
+		start = stored
+		if stored.After(first) {
+			start = first // it cannot be: our clock is behind the database's
+		}
 	}
 	return in.Now.Sub(start)
 }

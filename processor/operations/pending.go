@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,13 @@ const (
 		` WHERE (LENGTH(c.properties.activeOperationId) > 0 OR LENGTH(c.properties.serviceProviderProperties.activeOperationId) > 0)` +
 		` AND ` + notDeleted
 
+	// In whatever case it is spelled, as parseOperation reads it.
+	ended = `IS_STRING(c.properties.status) AND ARRAY_CONTAINS(@lower, LOWER(c.properties.status))`
+
 	// A status that is no string is listed as well: looking at it quarantines it.
-	active = `NOT IS_DEFINED(c.properties.status) OR NOT ARRAY_CONTAINS(@terminal, c.properties.status)`
+	// Both conditions, since no index serves LOWER: the first keeps the service from
+	// loading all that has ended in its usual spelling.
+	active = `NOT IS_DEFINED(c.properties.status) OR NOT ARRAY_CONTAINS(@terminal, c.properties.status) AND NOT (` + ended + `)`
 
 	pendingWhere = ` FROM c WHERE ` + isOperation + ` AND ` + notDeleted + ` AND (` + active + `)`
 
@@ -24,13 +30,19 @@ const (
 	pendingAll = `SELECT *` + pendingWhere
 )
 
+// Statuses that never change again, as written and in lower case.
+var (
+	terminals      = []string{Succeeded, Failed, Canceled}
+	terminalsLower = []string{strings.ToLower(Succeeded), strings.ToLower(Failed), strings.ToLower(Canceled)}
+)
+
 // Pending lists, of all partitions, the operations that have not ended, and then
-// the resources whose active operation is not one of those. The latter have
-// Written zero. With documents the operations come with theirs. Rows that cannot
-// be addressed are yielded, too: looking at them says what is wrong.
+// the resources whose active operation has ended. The latter have Written zero.
+// With documents the operations come with theirs. Operations that cannot be
+// addressed are yielded, too: looking at them says what is wrong.
 //
-// Links are read first: an operation that ends between the two queries shows as
-// a link without operation, which costs a look, and none is missed.
+// Links are read first, what has ended last: an operation that ends meanwhile is
+// found ended, or with the next list, and none is missed.
 func (h *Handler) Pending(ctx context.Context, session string, documents bool, yield func(dispatch.Change)) error {
 	links := map[linkKey][]dispatch.Change{}
 	err := query(ctx, h.cfg, h.deps.Resources, search{text: linked, session: session}, func(row []byte) {
@@ -39,9 +51,10 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 			return
 		}
 		c := listed(o, session)
-		for _, name := range []string{o.string("link"), o.string("newLink")} {
+		link, newLink := strings.ToLower(o.string("link")), strings.ToLower(o.string("newLink"))
+		for _, name := range slices.Compact([]string{link, newLink}) {
 			if name != "" {
-				key := linkKey{c.Partition, strings.ToLower(name)}
+				key := linkKey{c.Partition, name}
 				links[key] = append(links[key], c)
 			}
 		}
@@ -53,7 +66,7 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 	if documents {
 		s.text = pendingAll
 	}
-	s.parameters = append(s.parameters, parameter("@terminal", []string{Succeeded, Failed, Canceled}))
+	s.parameters = append(s.parameters, parameter("@terminal", terminals), parameter("@lower", terminalsLower))
 	err = query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 		o, ok := parseObject(row)
 		if !ok {
@@ -71,7 +84,11 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 	if err != nil {
 		return fmt.Errorf("list operations: %w", err)
 	}
-	yieldOnce(links, yield)
+	found, err := h.followable(ctx, session, links)
+	if err != nil {
+		return fmt.Errorf("list ended operations of links: %w", err)
+	}
+	yieldOnce(found, yield)
 	return nil
 }
 
@@ -86,14 +103,12 @@ func listed(o object, session string) dispatch.Change {
 }
 
 // yieldOnce yields a resource once even if it names two operations.
-func yieldOnce(links map[linkKey][]dispatch.Change, yield func(dispatch.Change)) {
+func yieldOnce(list []dispatch.Change, yield func(dispatch.Change)) {
 	done := map[dispatch.Key]bool{}
-	for _, list := range links {
-		for _, c := range list {
-			if !done[c.Key] {
-				done[c.Key] = true
-				yield(c)
-			}
+	for _, c := range list {
+		if !done[c.Key] {
+			done[c.Key] = true
+			yield(c)
 		}
 	}
 }

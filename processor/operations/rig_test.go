@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -34,6 +35,7 @@ type tap struct {
 	next   *inproc.Transport
 	mu     sync.Mutex
 	before func(*http.Request) error                                   // refuses a request that is not applied
+	reply  func(*http.Request) *http.Response                          // answers one that is not applied; nil = pass
 	after  func(*http.Request, *http.Response) (*http.Response, error) // replaces the answer to one that was
 	seen   []*http.Request
 }
@@ -42,12 +44,17 @@ func (t *tap) Do(req *http.Request) (*http.Response, error) { return t.RoundTrip
 
 func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.mu.Lock()
-	before, after := t.before, t.after
+	before, reply, after := t.before, t.reply, t.after
 	t.seen = append(t.seen, req)
 	t.mu.Unlock()
 	if before != nil {
 		if err := before(req); err != nil {
 			return nil, err
+		}
+	}
+	if reply != nil {
+		if resp := reply(req); resp != nil {
+			return resp, nil
 		}
 	}
 	resp, err := t.next.RoundTrip(req)
@@ -74,6 +81,27 @@ func (t *tap) requests(match func(*http.Request) bool) int {
 func all(*http.Request) bool { return true }
 
 func isBatch(req *http.Request) bool { return req.Header.Get("x-ms-cosmos-is-batch-request") != "" }
+
+func isQuery(req *http.Request) bool {
+	return strings.EqualFold(req.Header.Get("x-ms-documentdb-query"), "true")
+}
+
+// canned is an answer that the service never gave.
+func canned(req *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Status: http.StatusText(status), Request: req, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+}
+
+// body reads what is sent, and leaves it to be sent.
+func body(t *testing.T, req *http.Request) string {
+	t.Helper()
+	raw, err := io.ReadAll(req.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	req.Body = io.NopCloser(strings.NewReader(string(raw)))
+	return string(raw)
+}
 
 func isLock(req *http.Request) bool { return strings.Contains(req.URL.Path, "/colls/Locks/") }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -16,8 +17,10 @@ import (
 const (
 	// maxRounds is how often one step decides again because others kept writing.
 	maxRounds = 5
-	// soon is how long a step that lost against others is put off.
+	// soon is how long a step that lost against others is put off at first.
 	soon = time.Second
+
+	reasonLost = "others keep writing"
 )
 
 // end is a step that is known already.
@@ -92,6 +95,26 @@ func (l *look) again(seen Seen, after time.Duration, reason string) dispatch.Out
 		Session: l.session, Seen: seen, Label: label(l.op.status)}
 }
 
+// later puts off a step that came to nothing, each time in a row for twice as
+// long, up to the poll interval: whoever is in the way may stay there.
+func (l *look) later(seen Seen, reason string) dispatch.Outcome {
+	after := min(soon<<min(seen.Lost, 20), l.h.cfg.PollInterval)
+	seen.Lost++
+	if l.op.id == "" { // a link, which is always read anew
+		return dispatch.Outcome{Verdict: dispatch.Again, After: after, Reason: reason, Seen: seen}
+	}
+	return l.again(seen, after, reason)
+}
+
+// lost is the step after maxRounds conflicts.
+func (l *look) lost() dispatch.Outcome {
+	seen := l.seen
+	seen.Refused = "" // not by this look
+	step := l.later(seen, reasonLost)
+	step.Document = nil
+	return l.finish(resultConflict, step)
+}
+
 // decide decides from the one answer that was asked for, and writes what follows.
 // When others write, too, it reads again and decides again, from what had been
 // seen before this look: one answer counts once.
@@ -102,7 +125,7 @@ func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 			l.logAnswer(d)
 		}
 		if d.Status == "" {
-			return l.finish(resultUnchanged, l.again(d.Seen, d.After, d.Reason)), nil
+			return l.finish(resultUnchanged, l.again(d.Seen.won(), d.After, d.Reason)), nil
 		}
 		step, again, err := l.write(ctx, d)
 		if err != nil || !again {
@@ -114,9 +137,7 @@ func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 		}
 	}
 	l.log.Info("operation keeps being changed by others")
-	step := l.again(l.seen, soon, "others keep writing")
-	step.Document = nil
-	return l.finish(resultConflict, step), nil
+	return l.lost(), nil
 }
 
 func (l *look) next() Decision {
@@ -154,7 +175,7 @@ func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, ag
 	}
 	now := time.Now()
 	p := l.op.advance(d.Status, d.Error, now)
-	list, skipped := writes(resources, l.op.name, d.Status, d.Erase, now)
+	list, skipped := writes(l.writable(resources), l.op.name, d.Status, d.Erase, now)
 	list = append([]write{{id: l.op.id, etag: azcore.ETag(l.op.etag), patch: p}}, list...)
 	c, err := l.commit(ctx, list, skipped)
 	switch {
@@ -168,10 +189,36 @@ func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, ag
 	case conflict:
 		return dispatch.Outcome{}, true, nil
 	case refused:
-		return l.quarantined(refusal(c)), false, nil
+		step, again = l.refused(c)
+		return step, again, nil
 	case committed:
 	}
 	return l.written(d, p, c, len(list)-1), false, nil
+}
+
+// writable are the resources that were not found out to be no good.
+func (l *look) writable(resources []resource) []resource {
+	return slices.DeleteFunc(resources, func(r resource) bool { return slices.Contains(l.seen.Left, r.id) })
+}
+
+// refused is what follows when a document's patch is refused. Two looks in a row
+// must draw it. Then the document that is looked at goes into quarantine; a
+// resource that only hangs on to it is left out from then on, and again says to
+// go on without it. Its own link keeps it in the list, and so in sight.
+func (l *look) refused(c commit) (step dispatch.Outcome, again bool) {
+	if l.seen.Refused != c.culprit {
+		seen := l.seen
+		seen.Refused = c.culprit
+		l.log.Info("cosmos db refuses a patch", zap.Int("status", c.status), zap.String(logkey.DocumentID+"_refused", c.culprit))
+		return l.finish(resultRefused, l.later(seen, "cosmos db refuses a patch")), false
+	}
+	if c.culprit == l.c.ID {
+		return l.quarantined("cosmos db refuses the patch"), false
+	}
+	l.seen.Refused, l.seen.Left = "", append(slices.Clip(l.seen.Left), c.culprit)
+	l.log.Error("cosmos db refuses the patch of a resource, it does not follow its operation",
+		zap.Int("status", c.status), zap.String(logkey.DocumentID+"_refused", c.culprit))
+	return dispatch.Outcome{}, true
 }
 
 func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Outcome {
@@ -185,14 +232,14 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 	if terminal(d.Status) {
 		return l.finish(resultWritten, dispatch.Outcome{Verdict: dispatch.Done, Reason: d.Reason, ETag: l.op.etag, Document: l.op.raw})
 	}
-	return l.finish(resultWritten, l.again(d.Seen, d.After, d.Reason))
+	return l.finish(resultWritten, l.again(d.Seen.won(), d.After, d.Reason))
 }
 
 func (l *look) busy(d Decision) dispatch.Outcome {
 	l.h.metrics.lockBusy.Inc()
 	l.log.Info("lock of the subscription is busy", zap.String("next_state", d.Status))
 	// Not d.Seen: this answer is asked for again.
-	return l.finish(resultLockBusy, l.again(l.seen, soon, "lock is busy"))
+	return l.finish(resultLockBusy, l.later(l.seen, "lock is busy"))
 }
 
 // commit runs a batch under the lock, if the range and the lock are still ours.
@@ -216,7 +263,7 @@ func (l *look) commit(ctx context.Context, list []write, skipped int) (c commit,
 	})
 	if err == nil && c.verdict == conflict {
 		l.h.metrics.conflicts.Inc()
-		l.log.Info("write met another's write", zap.Int("status", c.status), zap.String(logkey.DocumentID+"_changed", list[c.culprit].id))
+		l.log.Info("write met another's write", zap.Int("status", c.status), zap.String(logkey.DocumentID+"_changed", c.culprit))
 	}
 	return c, err
 }
