@@ -4,10 +4,11 @@ SHELL = bash
 GO ?= go
 ARGS ?=
 FUZZTIME ?= 10s
+SEEDS ?= 100
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint vuln cover config fuzz clean
+.PHONY: help run build test lint chaos vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -29,6 +30,9 @@ lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
 	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && GOLANGCI_LINT_CACHE="$(CURDIR)/bin/lint-cache" "$$lint" run --timeout 10m
+
+chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seeds (100)
+	$(GO) test -timeout 2h -run TestChaos ./internal/system -chaos.seeds=$(SEEDS)
 
 vuln: ## known vulnerabilities in what we call; says "skipped" where the database is out of reach
 	@.ci/vuln $(GOVULNCHECK_VERSION)

@@ -31,6 +31,7 @@ type world struct {
 	cosmos *cosmosemu.Server
 	cs     *cssim.Server
 	starts int
+	twins  bool // all replicas have one name
 }
 
 func newWorld(t *testing.T) *world {
@@ -65,16 +66,25 @@ type replica struct {
 // start runs a replica whose requests to Cosmos DB go through a transport.
 func (w *world) start(cosmos policy.Transporter) *replica {
 	w.t.Helper()
+	return w.startOn(cosmos, inproc.New(w.cs))
+}
+
+// startOn runs a replica on two transports.
+func (w *world) startOn(cosmos policy.Transporter, cs http.RoundTripper) *replica {
+	w.t.Helper()
 	w.starts++
 	cfg := service.DefaultConfig()
 	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(), envconf.Secret(cosmosemu.WellKnownKey), database
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 	cfg.CS.URL = w.csURL()
 	cfg.Instance = fmt.Sprintf("replica-%d", w.starts)
+	if w.twins {
+		cfg.Instance = "twin"
+	}
 	cfg.Listen = ""
 	s, err := service.New(cfg, service.Deps{
 		Cosmos: cosmos,
-		CS:     inproc.New(w.cs),
+		CS:     cs,
 		Log:    zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
 	})
 	if err != nil {
@@ -84,10 +94,13 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// One that was killed cannot give anything back in time.
-		m, isMortal := cosmos.(*mortal)
 		err := s.Run(ctx)
-		if killed := isMortal && m.dead.Load(); err != nil && !killed {
+		// One that was killed, or whose requests fail, cannot give back in time.
+		_, healthy := cosmos.(*inproc.Transport)
+		if m, isMortal := cosmos.(*mortal); isMortal {
+			healthy = !m.dead.Load()
+		}
+		if err != nil && healthy {
 			w.t.Errorf("%s: %v", cfg.Instance, err)
 		}
 	}()
