@@ -3,8 +3,8 @@
 // what is pending due, and checkpoints what was handled. It knows nothing of
 // what the items mean; Handler's three functions do.
 //
-// One held lease is one tenure, a group of goroutines that shares nothing with
-// other tenures but the gate of concurrent looks:
+// One held lease is one tenure, a group of goroutines that shares little with
+// other tenures: the gate of concurrent looks, the list, the quarantine:
 //
 //	         ┌────────────────────────── tenure ───────────────────────────┐
 //	feed ──► │ read page ─► Route ─► dispatcher ─► handled ─► watermark ──┐ │
