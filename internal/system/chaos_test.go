@@ -27,6 +27,7 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { chaos(t, seed) })
 		})
 	}
@@ -62,7 +63,7 @@ type cast struct {
 	rate float64
 
 	replicas []*replica
-	cosmos   []*unreliable // of each
+	ways     []*unreliable // of each, to Cosmos DB
 	all      []*unreliable // of those, too, that have left
 	leaving  sync.WaitGroup
 }
@@ -71,13 +72,13 @@ type cast struct {
 func (c *cast) add() {
 	n := uint64(len(c.all))
 	cosmos := &unreliable{
-		next: inproc.New(c.world.cosmos), faults: cosmosFaults, rate: c.rate, rng: rand.New(rand.NewPCG(c.seed, n)),
+		next: inproc.New(c.cosmos), faults: cosmosFaults, rate: c.rate, rng: rand.New(rand.NewPCG(c.seed, n)),
 	}
 	cs := &unreliable{
-		next: inproc.New(c.world.cs), faults: clusterServiceFaults, rate: 0.2, rng: rand.New(rand.NewPCG(c.seed, n+1000)),
+		next: inproc.New(c.cs), faults: clusterServiceFaults, rate: 0.2, rng: rand.New(rand.NewPCG(c.seed, n+1000)),
 	}
 	c.replicas = append(c.replicas, c.startOn(cosmos, cs))
-	c.cosmos = append(c.cosmos, cosmos)
+	c.ways = append(c.ways, cosmos)
 	c.all = append(c.all, cosmos, cs)
 }
 
@@ -87,11 +88,11 @@ func (c *cast) trouble(rng *rand.Rand) {
 		time.Sleep(time.Duration(3+rng.IntN(25)) * time.Second)
 		if rng.IntN(3) == 0 {
 			c.leaving.Go(c.replicas[0].stop)
-			c.replicas, c.cosmos = c.replicas[1:], c.cosmos[1:]
+			c.replicas, c.ways = c.replicas[1:], c.ways[1:]
 			c.add()
 			continue
 		}
-		if frozen := c.cosmos[rng.IntN(len(c.cosmos))]; frozen.freeze() {
+		if frozen := c.ways[rng.IntN(len(c.ways))]; frozen.freeze() {
 			time.Sleep(time.Duration(8+rng.IntN(20)) * time.Second)
 			frozen.thaw()
 		}
