@@ -49,6 +49,22 @@ func TestStartFromTheBeginning(t *testing.T) {
 	})
 }
 
+func TestStartFromATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(doc{ID: "old", Value: "0"})
+		time.Sleep(10 * time.Second)
+		from := time.Now()
+		time.Sleep(10 * time.Second)
+		w.put(doc{ID: "new", Value: "0"})
+		time.Sleep(10 * time.Second)
+		w.start(inproc.New(w.emu), func(c *processor.Config) { c.Start = processor.FromTime(from) })
+		time.Sleep(time.Second)
+		w.wantHandled(map[string][]string{"new": {"0"}})
+	})
+}
+
 func TestRestartResumesWhereItStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
