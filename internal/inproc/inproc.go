@@ -13,7 +13,8 @@ import (
 )
 
 // ErrReset is what a caller sees when the handler panics with
-// http.ErrAbortHandler: the connection was closed before a reply.
+// http.ErrAbortHandler before it flushed anything: the connection was closed
+// before a reply.
 var ErrReset = errors.New("read: connection reset by peer")
 
 // Transport is an http.RoundTripper and an azcore policy.Transporter. It calls
@@ -44,28 +45,34 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rec := &recorder{header: http.Header{}}
-	if err := t.serve(rec, serverRequest(req)); err != nil {
-		return nil, err
-	}
+	rec := &recorder{header: http.Header{}, flushed: -1}
+	aborted := t.serve(rec, serverRequest(req))
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return rec.response(req), nil
+	switch {
+	case !aborted:
+		return rec.response(req, rec.body.Bytes(), nil), nil
+	case rec.flushed >= 0:
+		return rec.response(req, rec.body.Bytes()[:rec.flushed], io.ErrUnexpectedEOF), nil
+	default:
+		return nil, ErrReset
+	}
 }
 
-func (t *Transport) serve(w http.ResponseWriter, req *http.Request) (err error) {
+// serve reports whether the handler closed the connection.
+func (t *Transport) serve(w http.ResponseWriter, req *http.Request) (aborted bool) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler:
-			err = ErrReset
+			aborted = true
 		default:
 			panic(p)
 		}
 	}()
 	t.handler.ServeHTTP(w, req)
-	return nil
+	return false
 }
 
 // serverRequest turns a client's request into what a server would have read.
@@ -83,10 +90,11 @@ func serverRequest(req *http.Request) *http.Request {
 }
 
 type recorder struct {
-	header http.Header
-	sent   http.Header
-	status int
-	body   bytes.Buffer
+	header  http.Header
+	sent    http.Header
+	status  int
+	body    bytes.Buffer
+	flushed int // bytes of the body that are on their way; -1: not even the header is
 }
 
 func (r *recorder) Header() http.Header { return r.header }
@@ -102,18 +110,37 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.body.Write(p)
 }
 
-func (r *recorder) response(req *http.Request) *http.Response {
+// FlushError is what http.ResponseController calls.
+func (r *recorder) FlushError() error {
 	r.WriteHeader(http.StatusOK)
-	return &http.Response{
+	r.flushed = r.body.Len()
+	return nil
+}
+
+// response is the reply with this much of its body; an end that is not nil is
+// the error after it.
+func (r *recorder) response(req *http.Request, body []byte, end error) *http.Response {
+	r.WriteHeader(http.StatusOK)
+	response := &http.Response{
 		Status:        fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
 		StatusCode:    r.status,
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
 		Header:        r.sent,
-		Body:          io.NopCloser(bytes.NewReader(r.body.Bytes())),
-		ContentLength: int64(r.body.Len()),
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
 		// azcosmos reads the request's headers back from here.
 		Request: req,
 	}
+	if end != nil {
+		response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{end}))
+		response.ContentLength = -1
+	}
+	return response
 }
+
+type failing struct{ err error }
+
+// Read implements io.Reader.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
