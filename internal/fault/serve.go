@@ -100,7 +100,7 @@ func (a *answer) send(w http.ResponseWriter, r *http.Request, reply Reply) {
 	w.WriteHeader(a.status)
 	w.Write(body) //nolint:errcheck // the client has gone
 	if reply == Cut {
-		http.NewResponseController(w).Flush() //nolint:gosec // the client has gone
+		http.NewResponseController(w).Flush() // the client may have gone
 		panic(http.ErrAbortHandler)
 	}
 }
