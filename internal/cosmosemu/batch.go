@@ -49,11 +49,15 @@ func (s *Server) runBatch(x *exchange) (*reply, error) {
 		return nil, err
 	}
 	epk := d.epk(key)
-	p := c.routing.Load().of(epk)
+	p := c.routes(x.now).of(epk)
 	operations := make([]*operation, len(sent))
 	for i := range sent {
 		if operations[i], err = sent[i].prepare(d, key); err != nil {
-			x.visit(p, p.position())
+			lsn, retired := p.position()
+			if retired != nil {
+				return nil, retired
+			}
+			x.visit(p, lsn)
 			return batchFailed(s, len(sent), i, err), nil
 		}
 	}
@@ -70,6 +74,9 @@ func (s *Server) runBatch(x *exchange) (*reply, error) {
 		return nil
 	})
 	x.visit(p, lsn)
+	if errors.Is(err, errRetired) {
+		return nil, err
+	}
 	if err != nil {
 		return batchFailed(s, len(operations), failed, err), nil
 	}

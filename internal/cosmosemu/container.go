@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,12 +17,17 @@ type container struct {
 	rid      string
 
 	definition atomic.Pointer[definition]
-	routing    atomic.Pointer[routing]
 	serials    atomic.Uint64 // of items, see slot
+
+	mu       sync.Mutex              // held to change the routing
+	routing  atomic.Pointer[routing] // see routes
+	rangeIDs int                     // given so far
 }
 
-// addContainer returns the container, and whether it is new.
-func (db *database) addContainer(account *Server, d *definition) (*container, bool) {
+// addContainer returns the container, and whether it is new: then it has so
+// many ranges. With the hash of version 1, whose keys are not known here, it has
+// one.
+func (db *database) addContainer(account *Server, d *definition, ranges int) (*container, bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if c := db.containers[d.id]; c != nil {
@@ -32,8 +38,11 @@ func (db *database) addContainer(account *Server, d *definition) (*container, bo
 	// The top bit tells a container's id from a user's.
 	binary.BigEndian.PutUint32(c.ridBytes[4:], 1<<31|account.rids.Add(1))
 	c.rid = ridOf(c.ridBytes[:])
-	c.routing.Store(newRouting(c))
 	c.define(d)
+	if d.version == 1 {
+		ranges = 1
+	}
+	c.routing.Store(newRouting(c, ranges))
 	db.containers[d.id] = c
 	return c, true
 }
@@ -42,13 +51,6 @@ func (db *database) addContainer(account *Server, d *definition) (*container, bo
 func (c *container) define(d *definition) {
 	d.etag, d.ts = c.account.newETag(), time.Now().Unix()
 	c.definition.Store(d)
-	ttl := int64(0)
-	if d.defaultTTL != nil {
-		ttl = int64(*d.defaultTTL)
-	}
-	for _, p := range c.routing.Load().live {
-		p.defaultTTL.Store(ttl)
-	}
 }
 
 func (c *container) self() string { return c.database.self() + "colls/" + c.rid + "/" }
@@ -86,7 +88,11 @@ func (s *Server) createContainer(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, created := db.addContainer(s, d)
+	ranges, err := x.wantedRanges()
+	if err != nil {
+		return nil, err
+	}
+	c, created := db.addContainer(s, d, ranges)
 	if !created {
 		return nil, refuse(http.StatusConflict, "the container %q exists", d.id)
 	}

@@ -11,11 +11,18 @@ import (
 const maxToken = 1000
 
 // continuation is where a query or a list goes on. Clients see it as opaque.
+//
+// What spans several ranges is read one segment of the key space after the
+// other, each in the order of creation. A segment is a range as it was when its
+// first page was read. Its later pages come from whichever ranges hold it then,
+// so that no split or merge in between loses a row or shows it twice.
 type continuation struct {
 	// Query is a hash of what was asked: a token fits only the same question.
 	Query uint64 `json:"q"`
-	// Min is the first key of the range that is being read.
+	// Min and Max bound the segment. Without Max it ends with the range that has
+	// Min when it is read.
 	Min string `json:"m,omitempty"`
+	Max string `json:"x,omitempty"`
 	// Serial is the last item that was looked at.
 	Serial uint64 `json:"s,omitempty"`
 	// Rows is how many rows were returned, Skipped how many OFFSET left out.
@@ -35,7 +42,7 @@ func (x *exchange) continued() (*continuation, error) {
 	h := fnv.New64a()
 	for _, part := range []string{
 		x.database, x.container, x.header(headerPartitionKey),
-		x.header("x-ms-documentdb-partitionkeyrangeid"), string(x.body),
+		x.header("x-ms-documentdb-partitionkeyrangeid"), x.header("x-ms-start-epk"), x.header("x-ms-end-epk"), string(x.body),
 	} {
 		h.Write([]byte(part))
 		h.Write([]byte{0xff})

@@ -38,6 +38,7 @@ const (
 	substatusRangeGone            = 1002
 	substatusOwnerNotFound        = 1003
 	substatusCrossPartition       = 1004
+	substatusRangeSplitting       = 1007
 	substatusTokenNotAuthorized   = 5300
 )
 

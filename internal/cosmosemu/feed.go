@@ -42,14 +42,20 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 	if page.items, err = x.maxItems(); err != nil {
 		return nil, err
 	}
-	current := p.position()
+	current, err := p.position()
+	if err != nil {
+		return nil, err
+	}
 	if err := x.arrive(p, current); err != nil {
 		return nil, err
 	}
 	if page.after, err = x.feedStart(&page, current); err != nil {
 		return nil, err
 	}
-	documents, last, current := p.changes(page, x.now)
+	documents, last, current, err := p.changes(page, x.now)
+	if err != nil {
+		return nil, err
+	}
 	x.sessions, x.lsn = x.sessions[:0], 0
 	x.visit(p, current)
 	r := &reply{status: http.StatusNotModified, charge: s.prices.feed(0)}
@@ -77,30 +83,27 @@ func feedBody(rid string, documents []*document) []byte {
 }
 
 // feedScope finds the partition, and what of it the client wants: all, one
-// logical partition, or a range of effective partition keys.
+// logical partition, or a range of effective partition keys. The whole of what
+// is asked for must be in one partition.
 func (x *exchange) feedScope(c *container) (*partition, func(*document) bool, error) {
-	routes := c.routing.Load()
-	d := c.definition.Load()
-	key, err := x.givenKey(d)
+	routes := c.routes(x.now)
+	key, err := x.givenKey(c.definition.Load())
 	if err != nil {
 		return nil, nil, err
 	}
-	var p *partition
-	switch id := x.header("x-ms-documentdb-partitionkeyrangeid"); {
-	case id != "":
-		p, err = routes.byID(id)
-	case len(key) == len(d.paths):
-		p = routes.of(d.epk(key))
-	case len(routes.live) == 1:
-		p = routes.live[0]
+	low, high, err := x.keyRange(c, routes, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := routes.of(low)
+	switch {
+	case epk.Compare(high, p.max) <= 0:
+	case low == epk.Min && high == epk.Max:
+		return nil, nil, refuse(http.StatusBadRequest, "the request names neither a partition key range nor a partition key")
 	default:
-		err = refuse(http.StatusBadRequest, "the request names neither a partition key range nor a partition key")
+		return nil, nil, outsideRange(low, high)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	low, high := x.header("x-ms-start-epk"), x.header("x-ms-end-epk")
-	if low == "" && high == "" && len(key) == 0 {
+	if low == p.min && high == p.max && len(key) == 0 {
 		return p, func(*document) bool { return true }, nil
 	}
 	prefix := key.key()

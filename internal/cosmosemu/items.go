@@ -40,7 +40,7 @@ func (s *Server) writeItem(x *exchange) (*reply, error) {
 	}
 	var done result
 	epk := d.epk(key)
-	p := c.routing.Load().of(epk)
+	p := c.routes(x.now).of(epk)
 	lsn, err := p.commit(x.now, func(tx *transaction) (err error) {
 		done, err = o.run(tx, key, epk)
 		return err
@@ -74,8 +74,11 @@ func (s *Server) readItem(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := c.routing.Load().of(d.epk(key))
-	found, lsn := p.read(itemKey{key.key(), x.item}, x.now)
+	p := c.routes(x.now).of(d.epk(key))
+	found, lsn, err := p.read(itemKey{key.key(), x.item}, x.now)
+	if err != nil {
+		return nil, err
+	}
 	if err := x.arrive(p, lsn); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"opfeed/internal/cosmosemu/sql"
 	"opfeed/internal/epk"
@@ -22,7 +23,7 @@ type page struct {
 }
 
 // runQuery answers with one page. Rows come in the order of creation, or in
-// that of ORDER BY. A page without ORDER BY is of one physical partition.
+// that of ORDER BY. A page without ORDER BY is of one segment, see continuation.
 func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statement *sql.Statement) (*reply, error) {
 	from, err := x.continued()
 	if err != nil {
@@ -32,18 +33,16 @@ func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statemen
 	if pg.items, err = x.maxItems(); err != nil {
 		return nil, err
 	}
-	at := 0
-	for at < len(scope.partitions)-1 && epk.Compare(scope.partitions[at].max, from.Min) <= 0 {
-		at++
-	}
-	p := scope.partitions[at]
+	routes := c.routes(x.now)
 	_, ordered := statement.NeedsWholeResult()
-	after := from.Serial
-	if ordered {
-		after = 0
+	low, high, after := scope.low, scope.high, uint64(0)
+	if !ordered {
+		low, high = scope.segment(from, routes)
+		after = from.Serial
 	}
-	documents, lsn := scope.list(p, after, x)
-	if err := x.arrive(p, lsn); err != nil {
+	owners := routes.between(low, high)
+	documents, err := scope.gather(x, owners, low, high, after)
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -53,28 +52,61 @@ func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statemen
 		pg.sorted(documents)
 	default:
 		pg.plain(documents)
-		if pg.next == nil && at+1 < len(scope.partitions) {
-			pg.next = &continuation{Query: from.Query, Min: scope.partitions[at+1].min}
-		} else if pg.next != nil {
-			pg.next.Min = p.min
+		if pg.next != nil {
+			pg.next.Min, pg.next.Max = low, high
+		} else if epk.Compare(high, scope.high) < 0 {
+			pg.next = &continuation{Query: from.Query, Min: high}
 		}
 	}
-	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(1, pg.bytes)), nil
+	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(len(owners), pg.bytes)), nil
 }
 
-// list returns what a partition has in the scope.
-func (q *queryScope) list(p *partition, after uint64, x *exchange) ([]*document, int64) {
+// segment is where in the scope a page looks: where the one before has stopped,
+// or in the next range. A token that was forged leads nowhere else.
+func (q *queryScope) segment(from *continuation, routes *routing) (low, high string) {
+	low, high = q.low, q.high
+	if epk.Compare(low, from.Min) < 0 && epk.Compare(from.Min, high) < 0 {
+		low = from.Min
+	}
+	end := from.Max
+	if end == "" {
+		end = routes.of(low).max
+	}
+	if epk.Compare(low, end) < 0 && epk.Compare(end, high) < 0 {
+		high = end
+	}
+	return low, high
+}
+
+// gather returns what the owners have in [low, high) and in the scope, created
+// after a serial, in the order of creation.
+func (q *queryScope) gather(x *exchange, owners []*partition, low, high string, after uint64) ([]*document, error) {
+	var key *string
 	if q.whole {
-		return p.list(&q.prefix, after, x.now)
+		key = &q.prefix
 	}
-	documents, lsn := p.list(nil, after, x.now)
-	if q.prefix == "" {
-		return documents, lsn
+	var all []*document
+	for _, p := range owners {
+		documents, lsn, err := p.list(key, after, x.now)
+		if err != nil {
+			return nil, err
+		}
+		if err := x.arrive(p, lsn); err != nil {
+			return nil, err
+		}
+		cut := epk.Compare(p.min, low) < 0 || epk.Compare(high, p.max) < 0
+		if !q.whole && (cut || q.prefix != "") {
+			documents = slices.DeleteFunc(documents, func(d *document) bool {
+				return !strings.HasPrefix(d.slot.partition, q.prefix) || !epk.Contains(low, high, d.slot.epk)
+			})
+		}
+		all = append(all, documents...)
 	}
-	return slices.DeleteFunc(documents, func(d *document) bool { return !hasPrefix(d.slot.partition, q.prefix) }), lsn
+	if len(owners) > 1 {
+		slices.SortFunc(all, func(a, b *document) int { return cmp.Compare(a.slot.serial, b.slot.serial) })
+	}
+	return all, nil
 }
-
-func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
 
 func (s *Server) queryReply(x *exchange, rid, list string, pg *page, charge float64) *reply {
 	var body bytes.Buffer

@@ -1,10 +1,13 @@
 package cosmosemu
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"opfeed/internal/epk"
 )
 
 // partition is one physical partition: the items of one range of effective
@@ -14,6 +17,9 @@ import (
 // A commit gets the next log sequence number (LSN), all its changes the same
 // one. The log keeps, in the order of LSNs, the last change of every item: it is
 // the change feed.
+//
+// A split or a merge retires a partition: its items belong to its heirs, under
+// their locks, and it does nothing more than say errRetired.
 type partition struct {
 	id      string
 	min     string // inclusive
@@ -21,10 +27,8 @@ type partition struct {
 	parents []string
 	owner   *container
 
-	// defaultTTL is in seconds; 0: expiry is off; -1: items' own ttl only.
-	defaultTTL atomic.Int64
-
 	mu      sync.RWMutex
+	retired bool
 	lsn     int64
 	items   map[itemKey]*slot
 	logical map[string]*slotList // by itemKey.partition
@@ -33,6 +37,9 @@ type partition struct {
 	stale   int // changes in the log that are superseded
 	sweep   int // commits until expired items are looked for
 }
+
+// errRetired means that the partition has heirs: route the request again.
+var errRetired = errors.New("the partition was split or merged")
 
 // change is one entry of the log. It is superseded when the slot has moved on.
 type change struct {
@@ -55,22 +62,25 @@ func newPartition(owner *container, id, low, high string, parents ...string) *pa
 // expired reports whether a version's time is over. It is then invisible, even
 // while it is still stored.
 func (p *partition) expired(d *document, now time.Time) bool {
-	fallback := p.defaultTTL.Load()
-	if fallback == 0 {
+	fallback := p.owner.definition.Load().defaultTTL
+	if fallback == nil {
 		return false
 	}
 	ttl := d.ttl
 	if ttl == 0 {
-		ttl = fallback
+		ttl = int64(*fallback)
 	}
 	return ttl > 0 && now.Unix() >= d.ts+ttl
 }
 
 // read returns the item's current version, or nil, and the LSN it was read at.
-func (p *partition) read(key itemKey, now time.Time) (*document, int64) {
+func (p *partition) read(key itemKey, now time.Time) (*document, int64, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.visible(key, now), p.lsn
+	if p.retired {
+		return nil, 0, errRetired
+	}
+	return p.visible(key, now), p.lsn, nil
 }
 
 func (p *partition) visible(key itemKey, now time.Time) *document {
@@ -82,21 +92,27 @@ func (p *partition) visible(key itemKey, now time.Time) *document {
 }
 
 // position is the current LSN.
-func (p *partition) position() int64 {
+func (p *partition) position() (int64, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.lsn
+	if p.retired {
+		return 0, errRetired
+	}
+	return p.lsn, nil
 }
 
 // list returns the items created after a serial, in the order of creation, and
 // the LSN. A nil key means every logical partition.
-func (p *partition) list(key *string, after uint64, now time.Time) ([]*document, int64) {
+func (p *partition) list(key *string, after uint64, now time.Time) ([]*document, int64, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	if p.retired {
+		return nil, 0, errRetired
+	}
 	source := &p.all
 	if key != nil {
 		if source = p.logical[*key]; source == nil {
-			return nil, p.lsn
+			return nil, p.lsn, nil
 		}
 	}
 	slots := source.slots[source.after(after):]
@@ -106,7 +122,7 @@ func (p *partition) list(key *string, after uint64, now time.Time) ([]*document,
 			documents = append(documents, s.current)
 		}
 	}
-	return documents, p.lsn
+	return documents, p.lsn, nil
 }
 
 // feedPage asks the log for changes.
@@ -119,9 +135,12 @@ type feedPage struct {
 
 // changes returns the last version of what changed after an LSN, in order; the
 // LSN to go on from; and the current one.
-func (p *partition) changes(page feedPage, now time.Time) (documents []*document, last, current int64) {
+func (p *partition) changes(page feedPage, now time.Time) (documents []*document, last, current int64, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	if p.retired {
+		return nil, 0, 0, errRetired
+	}
 	size := 0
 	start, _ := slices.BinarySearchFunc(p.log, page.after+1, func(c change, lsn int64) int {
 		return int(c.lsn - lsn)
@@ -138,10 +157,37 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 		size += len(c.slot.current.raw)
 	}
 	if len(documents) > 0 {
-		return documents, documents[len(documents)-1].lsn, p.lsn
+		return documents, documents[len(documents)-1].lsn, p.lsn, nil
 	}
 	// Never back: the client may have been told more than is left here.
-	return nil, max(page.after, p.lsn), p.lsn
+	return nil, max(page.after, p.lsn), p.lsn, nil
+}
+
+// inherit fills a new partition with what its parents have in its range. Nobody
+// else knows it yet, and the caller has the locks of the parents, whose slots
+// it takes over.
+func (p *partition) inherit(parents []*partition) {
+	var slots []*slot
+	for _, parent := range parents {
+		p.lsn = max(p.lsn, parent.lsn+1)
+		for _, s := range parent.all.slots {
+			if s.current != nil && epk.Contains(p.min, p.max, s.epk) {
+				slots = append(slots, s)
+			}
+		}
+		for _, c := range parent.log {
+			if c.live() && epk.Contains(p.min, p.max, c.slot.epk) {
+				p.log = append(p.log, c)
+			}
+		}
+	}
+	if len(parents) > 1 {
+		slices.SortFunc(slots, func(a, b *slot) int { return cmp.Compare(a.serial, b.serial) })
+		slices.SortStableFunc(p.log, func(a, b change) int { return cmp.Compare(a.lsn, b.lsn) })
+	}
+	for _, s := range slots {
+		p.insert(s)
+	}
 }
 
 // slotList keeps slots in the order of creation.

@@ -45,9 +45,9 @@ func parseQuery(body []byte) (*sql.Statement, error) {
 
 // queryScope is where a query looks.
 type queryScope struct {
-	partitions []*partition
-	prefix     string // of the partition key, see partitionKey.key
-	whole      bool   // prefix is a whole key: one logical partition
+	low, high string // effective partition keys, high not included
+	prefix    string // of the partition key, see partitionKey.key
+	whole     bool   // prefix is a whole key: one logical partition
 }
 
 // queryItems is POST of a query to a container's items.
@@ -94,26 +94,14 @@ var selectAll = func() *sql.Statement {
 
 // givenScope follows the headers: one range, one key, a key's prefix, or all.
 func (x *exchange) givenScope(c *container) (*queryScope, error) {
-	d, routes := c.definition.Load(), c.routing.Load()
+	d := c.definition.Load()
 	key, err := x.givenKey(d)
 	if err != nil {
 		return nil, err
 	}
 	scope := &queryScope{prefix: key.key(), whole: len(key) == len(d.paths)}
-	switch id := x.header("x-ms-documentdb-partitionkeyrangeid"); {
-	case id != "":
-		p, err := routes.byID(id)
-		scope.partitions = []*partition{p}
-		return scope, err
-	case scope.whole:
-		scope.partitions = []*partition{routes.of(d.epk(key))}
-	case len(key) > 0:
-		low := d.epk(key)
-		scope.partitions = routes.between(low, low+epk.Max)
-	default:
-		scope.partitions = routes.live
-	}
-	return scope, nil
+	scope.low, scope.high, err = x.keyRange(c, c.routes(x.now), key)
+	return scope, err
 }
 
 // queryScope also finds the partition key in the query itself, and refuses what
@@ -126,7 +114,8 @@ func (x *exchange) queryScope(c *container, statement *sql.Statement) (*querySco
 	d := c.definition.Load()
 	if key := d.keyFrom(statement); key != nil {
 		x.kind = kindQuery
-		return &queryScope{[]*partition{c.routing.Load().of(d.epk(key))}, key.key(), true}, nil
+		low := d.epk(key)
+		return &queryScope{low: low, high: low + epk.Max, prefix: key.key(), whole: true}, nil
 	}
 	if scope.prefix == "" && !x.flag("x-ms-documentdb-query-enablecrosspartition") {
 		return nil, refuse(http.StatusBadRequest,

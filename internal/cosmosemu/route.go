@@ -1,6 +1,7 @@
 package cosmosemu
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -182,6 +183,10 @@ func (s *Server) dispatch(x *exchange) (*reply, error) {
 		return nil, refuse(http.StatusMethodNotAllowed, "%s is not possible on this resource", x.request.Method)
 	}
 	reply, err := handler(s, x)
+	for errors.Is(err, errRetired) { // A split or a merge came first: there is a new owner.
+		x.sessions, x.lsn = nil, 0
+		reply, err = handler(s, x)
+	}
 	if err != nil {
 		if f := asFailure(err); f.charge == 0 {
 			return nil, f.costs(s.prices.Refused)

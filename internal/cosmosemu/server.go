@@ -19,6 +19,10 @@ type Options struct {
 	Key string
 	// RequestCharges are the prices of requests. Zero fields have defaults.
 	RequestCharges RequestCharges
+	// IgnoreEPKHeaders makes the account overlook x-ms-start-epk and
+	// x-ms-end-epk, by which clients ask for a part of a range. azcosmos sends
+	// neither.
+	IgnoreEPKHeaders bool
 }
 
 // Server is one emulated account. It is an http.Handler, safe for concurrent
@@ -27,6 +31,7 @@ type Server struct {
 	key     []byte
 	keyText string
 	prices  RequestCharges
+	noEPK   bool
 	stats   ledger
 	etags   atomic.Uint64
 	rids    atomic.Uint32
@@ -48,6 +53,7 @@ func New(o Options) *Server {
 		key:       key,
 		keyText:   o.Key,
 		prices:    o.RequestCharges.withDefaults(),
+		noEPK:     o.IgnoreEPKHeaders,
 		databases: map[string]*database{},
 	}
 }
@@ -60,6 +66,9 @@ type Container struct {
 	// DefaultTTL is in seconds: nil turns expiry off, -1 leaves it to the
 	// items' own ttl.
 	DefaultTTL *int32
+	// Ranges is how many physical partitions the container starts with, which
+	// share the key space evenly. Their ids count from "0". Default: 1.
+	Ranges int
 }
 
 // Create makes a database, unless it exists, and containers in it, without a
@@ -77,11 +86,20 @@ func (s *Server) Create(database string, containers ...Container) error {
 		if err := definition.check(); err != nil {
 			return fmt.Errorf("create container %q: %w", c.ID, err)
 		}
-		if _, created := db.addContainer(s, definition); !created {
+		if c.Ranges < 0 || c.Ranges > mostRanges {
+			return fmt.Errorf("create container %q: %d ranges: it must be at most %d", c.ID, c.Ranges, mostRanges)
+		}
+		if _, created := db.addContainer(s, definition, max(c.Ranges, 1)); !created {
 			return fmt.Errorf("create container %q: it exists", c.ID)
 		}
 	}
 	return nil
+}
+
+// find returns a container for a caller within the process.
+func (s *Server) find(database, container string) (*container, error) {
+	x := &exchange{target: target{resource: resourceItems, database: database, container: container}}
+	return s.container(x)
 }
 
 // ServeHTTP answers one request. Every refusal has a JSON body with code and

@@ -2,6 +2,7 @@ package cosmosemu
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,8 +14,9 @@ func sessionToken(rangeID string, lsn int64) string {
 	return rangeID + ":-1#" + strconv.FormatInt(lsn, 10)
 }
 
-// wantedLSN returns how far a partition must have come to serve the request.
-func (x *exchange) wantedLSN(rangeID string) (int64, error) {
+// wantedLSN returns how far a partition must have come to serve the request. LSNs
+// go on through splits and merges, so tokens of its ancestors count.
+func (x *exchange) wantedLSN(p *partition) (int64, error) {
 	header := x.header("x-ms-session-token")
 	if header == "" {
 		return 0, nil
@@ -25,7 +27,7 @@ func (x *exchange) wantedLSN(rangeID string) (int64, error) {
 		if !ok {
 			return 0, refuse(http.StatusBadRequest, "the session token %q is malformed", header)
 		}
-		if id == rangeID {
+		if id == p.id || slices.Contains(p.parents, id) {
 			wanted = max(wanted, lsn)
 		}
 	}
@@ -46,7 +48,7 @@ func parseSession(token string) (rangeID string, lsn int64, ok bool) {
 // has seen more than it.
 func (x *exchange) arrive(p *partition, lsn int64) error {
 	x.visit(p, lsn)
-	wanted, err := x.wantedLSN(p.id)
+	wanted, err := x.wantedLSN(p)
 	if err != nil {
 		return err
 	}

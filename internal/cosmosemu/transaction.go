@@ -21,9 +21,13 @@ type pendingChange struct {
 
 // commit runs steps and, if they succeed and changed anything, commits what
 // they did under one new LSN. It returns the LSN that the partition then has.
+// Steps are not run in a partition that is retired.
 func (p *partition) commit(now time.Time, steps func(*transaction) error) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.retired {
+		return 0, errRetired
+	}
 	tx := &transaction{partition: p, now: now}
 	if err := steps(tx); err != nil || len(tx.pending) == 0 {
 		return p.lsn, err
@@ -120,7 +124,7 @@ func (p *partition) drop(s *slot) {
 func (p *partition) tidy(now time.Time) {
 	const few = 1024
 	if p.sweep--; p.sweep < 0 {
-		if p.defaultTTL.Load() != 0 {
+		if p.owner.definition.Load().defaultTTL != nil {
 			for _, s := range slices.Clone(p.all.slots) {
 				if s.current != nil && p.expired(s.current, now) {
 					p.drop(s)
