@@ -100,7 +100,11 @@ func (q *queryScope) gather(x *exchange, owners []*partition, low, high string, 
 				return !strings.HasPrefix(d.slot.partition, q.prefix) || !epk.Contains(low, high, d.slot.epk)
 			})
 		}
-		all = append(all, documents...)
+		if all == nil {
+			all = documents // mostly all there is
+		} else {
+			all = append(all, documents...)
+		}
 	}
 	if len(owners) > 1 {
 		slices.SortFunc(all, func(a, b *document) int { return cmp.Compare(a.slot.serial, b.slot.serial) })

@@ -83,12 +83,17 @@ func (r *rig) newClient(key string) *azcosmos.Client {
 type recorder struct {
 	next  policy.Transporter
 	calls []string
-	last  *http.Response
+	// ranges are the ids of ranges that requests named.
+	ranges []string
+	last   *http.Response
 }
 
 func (r *recorder) Do(req *http.Request) (*http.Response, error) {
 	response, err := r.next.Do(req)
 	r.calls = append(r.calls, req.Method+" /"+strings.TrimPrefix(req.URL.Path, "/"))
+	if id := req.Header.Get("x-ms-documentdb-partitionkeyrangeid"); id != "" {
+		r.ranges = append(r.ranges, id)
+	}
 	r.last = response
 	return response, err
 }
