@@ -27,7 +27,7 @@ func (s *Server) readAccount(x *exchange) (*reply, error) {
 		"enableMultipleWriteLocations": false,
 		"userConsistencyPolicy":        map[string]any{"defaultConsistencyLevel": "Session"},
 	})
-	return &reply{status: http.StatusOK, body: body, charge: s.prices.Metadata}, nil
+	return &reply{status: http.StatusOK, body: body, charge: s.prices().Metadata}, nil
 }
 
 // newETag is unique in the account, for ever.

@@ -50,6 +50,9 @@ func (s *Server) runBatch(x *exchange) (*reply, error) {
 	}
 	epk := d.epk(key)
 	p := c.routes(x.now).of(epk)
+	if err := x.admit(p); err != nil {
+		return nil, err
+	}
 	operations := make([]*operation, len(sent))
 	for i := range sent {
 		if operations[i], err = sent[i].prepare(d, key); err != nil {
@@ -147,11 +150,11 @@ func batchFailed(s *Server, operations, failed int, cause error) *reply {
 	r := &reply{status: http.StatusMultiStatus}
 	list := make([]batchResult, operations)
 	for i := range list {
-		list[i] = batchResult{Status: http.StatusFailedDependency, Charge: s.prices.Refused}
+		list[i] = batchResult{Status: http.StatusFailedDependency, Charge: s.prices().Refused}
 		if i == failed {
 			list[i].fail(cause)
 		}
-		r.charge += s.prices.Refused
+		r.charge += s.prices().Refused
 	}
 	r.body = encode(list)
 	return r

@@ -17,7 +17,8 @@ type container struct {
 	rid      string
 
 	definition atomic.Pointer[definition]
-	serials    atomic.Uint64 // of items, see slot
+	serials    atomic.Uint64         // of items, see slot
+	offer      atomic.Pointer[offer] // nil: it shares the database's
 
 	mu       sync.Mutex              // held to change the routing
 	routing  atomic.Pointer[routing] // see routes
@@ -26,8 +27,9 @@ type container struct {
 
 // addContainer returns the container, and whether it is new: then it has so
 // many ranges. With the hash of version 1, whose keys are not known here, it has
-// one.
-func (db *database) addContainer(account *Server, d *definition, ranges int) (*container, bool) {
+// one. Without throughput it shares the database's; if that has none either, it
+// gets the least.
+func (db *database) addContainer(account *Server, d *definition, ranges int, given *throughput) (*container, bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if c := db.containers[d.id]; c != nil {
@@ -43,6 +45,10 @@ func (db *database) addContainer(account *Server, d *definition, ranges int) (*c
 		ranges = 1
 	}
 	c.routing.Store(newRouting(c, ranges))
+	if given == nil && db.offer.Load() == nil {
+		given = &throughput{Manual: leastManual}
+	}
+	c.offer.Store(account.newOffer(c.self(), c.rid, given))
 	db.containers[d.id] = c
 	return c, true
 }
@@ -92,7 +98,11 @@ func (s *Server) createContainer(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, created := db.addContainer(s, d, ranges)
+	given, err := x.givenThroughput()
+	if err != nil {
+		return nil, err
+	}
+	c, created := db.addContainer(s, d, ranges, given)
 	if !created {
 		return nil, refuse(http.StatusConflict, "the container %q exists", d.id)
 	}

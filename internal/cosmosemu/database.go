@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,13 +16,15 @@ type database struct {
 	rid      string
 	etag     string
 	ts       int64
+	offer    atomic.Pointer[offer] // nil: its containers have their own
+	shared   budget                // of the offer
 
 	mu         sync.RWMutex
 	containers map[string]*container
 }
 
 // addDatabase returns the database, and whether it is new.
-func (s *Server) addDatabase(id string) (*database, bool) {
+func (s *Server) addDatabase(id string, given *throughput) (*database, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if db := s.databases[id]; db != nil {
@@ -30,6 +33,7 @@ func (s *Server) addDatabase(id string) (*database, bool) {
 	db := &database{id: id, etag: s.newETag(), ts: time.Now().Unix(), containers: map[string]*container{}}
 	binary.BigEndian.PutUint32(db.ridBytes[:], s.rids.Add(1))
 	db.rid = ridOf(db.ridBytes[:])
+	db.offer.Store(s.newOffer(db.self(), db.rid, given))
 	s.databases[id] = db
 	return db, true
 }
@@ -66,7 +70,11 @@ func (s *Server) createDatabase(x *exchange) (*reply, error) {
 	if err := checkResourceID(id); err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
-	db, created := s.addDatabase(id)
+	given, err := x.givenThroughput()
+	if err != nil {
+		return nil, err
+	}
+	db, created := s.addDatabase(id, given)
 	if !created {
 		return nil, refuse(http.StatusConflict, "the database %q exists", id)
 	}
@@ -122,7 +130,7 @@ func (s *Server) databaseObjects() [][]byte {
 
 // metadata answers a request about a database or a container.
 func (s *Server) metadata(status int, body []byte, etag string) *reply {
-	r := &reply{status: status, body: body, charge: s.prices.Metadata}
+	r := &reply{status: status, body: body, charge: s.prices().Metadata}
 	if etag != "" {
 		r.set("etag", `"`+etag+`"`)
 	}

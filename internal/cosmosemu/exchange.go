@@ -27,6 +27,8 @@ type exchange struct {
 	sessions []string
 	lsn      int64
 	owner    *container
+
+	admitted []*budget // see admit
 }
 
 func (s *Server) newExchange(r *http.Request) *exchange {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // failure is a refusal as the client sees it.
@@ -13,6 +14,7 @@ type failure struct {
 	substatus int
 	message   string
 	charge    float64
+	wait      time.Duration // until it is worth trying again; 0: unknown
 }
 
 func (f *failure) Error() string { return f.message }
@@ -39,6 +41,7 @@ const (
 	substatusOwnerNotFound        = 1003
 	substatusCrossPartition       = 1004
 	substatusRangeSplitting       = 1007
+	substatusRateIsLarge          = 3200
 	substatusTokenNotAuthorized   = 5300
 )
 
@@ -54,6 +57,9 @@ func refusal(err error) *reply {
 	f := asFailure(err)
 	r := &reply{status: f.status, charge: f.charge, body: errorBody(errorCode(f.status), f.message)}
 	r.set("x-ms-substatus", strconv.Itoa(f.substatus))
+	if f.wait > 0 {
+		r.set("x-ms-retry-after-ms", strconv.FormatInt(f.wait.Milliseconds(), 10))
+	}
 	return r
 }
 

@@ -42,6 +42,9 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 	if page.items, err = x.maxItems(); err != nil {
 		return nil, err
 	}
+	if err := x.admit(p); err != nil {
+		return nil, err
+	}
 	current, err := p.position()
 	if err != nil {
 		return nil, err
@@ -58,11 +61,15 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 	}
 	x.sessions, x.lsn = x.sessions[:0], 0
 	x.visit(p, current)
-	r := &reply{status: http.StatusNotModified, charge: s.prices.feed(0)}
+	r := &reply{status: http.StatusNotModified, charge: s.prices().feed(0)}
 	if len(documents) > 0 {
 		r.status = http.StatusOK
 		r.body = feedBody(c.rid, documents)
-		r.charge = s.prices.feed(len(r.body))
+		reads := 0.0
+		for _, d := range documents {
+			reads += s.prices().read(d.size())
+		}
+		r.charge = s.prices().feed(reads)
 	}
 	r.set("etag", strconv.Quote(strconv.FormatInt(last, 10)))
 	r.set("x-ms-item-count", strconv.Itoa(len(documents)))

@@ -41,6 +41,9 @@ func (s *Server) writeItem(x *exchange) (*reply, error) {
 	var done result
 	epk := d.epk(key)
 	p := c.routes(x.now).of(epk)
+	if err := x.admit(p); err != nil {
+		return nil, err
+	}
 	lsn, err := p.commit(x.now, func(tx *transaction) (err error) {
 		done, err = o.run(tx, key, epk)
 		return err
@@ -75,6 +78,9 @@ func (s *Server) readItem(x *exchange) (*reply, error) {
 		return nil, err
 	}
 	p := c.routes(x.now).of(d.epk(key))
+	if err := x.admit(p); err != nil {
+		return nil, err
+	}
 	found, lsn, err := p.read(itemKey{key.key(), x.item}, x.now)
 	if err != nil {
 		return nil, err
@@ -85,14 +91,14 @@ func (s *Server) readItem(x *exchange) (*reply, error) {
 	o := &operation{kind: kindRead, id: x.item, ifMatch: x.header("If-Match"), ifNoneMatch: x.header("If-None-Match")}
 	err = o.checkVersion(found)
 	if same := (*notModified)(nil); errors.As(err, &same) {
-		r := &reply{status: http.StatusNotModified, charge: s.prices.Read}
+		r := &reply{status: http.StatusNotModified, charge: s.prices().Read}
 		r.set("etag", found.etag)
 		return r, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	r := &reply{status: http.StatusOK, body: found.raw, charge: s.prices.read(found.size())}
+	r := &reply{status: http.StatusOK, body: found.raw, charge: s.prices().read(found.size())}
 	r.set("etag", found.etag)
 	return r, nil
 }

@@ -43,7 +43,7 @@ func (o *operation) checkBody(key partitionKey) error {
 // run does the operation as a step of a transaction.
 func (o *operation) run(tx *transaction, key partitionKey, epk string) (result, error) {
 	at := itemKey{key.key(), o.id}
-	prices := &tx.partition.owner.account.prices
+	prices := tx.partition.owner.account.prices()
 	old := tx.read(at)
 	if err := o.checkVersion(old); err != nil {
 		return result{}, err
@@ -53,7 +53,7 @@ func (o *operation) run(tx *transaction, key partitionKey, epk string) (result, 
 		return result{http.StatusOK, old, prices.read(old.size())}, nil
 	case kindDelete:
 		tx.remove(at)
-		return result{http.StatusNoContent, nil, prices.rewrite(old.size(), old.properties)}, nil
+		return result{http.StatusNoContent, nil, prices.remove(old.size(), old.properties)}, nil
 	}
 	it := o.item
 	if o.patch != nil {
@@ -63,10 +63,14 @@ func (o *operation) run(tx *transaction, key partitionKey, epk string) (result, 
 		}
 	}
 	d := tx.write(at, epk, it)
-	if old == nil {
+	switch {
+	case old == nil:
 		return result{http.StatusCreated, d, prices.create(d.size(), d.properties)}, nil
+	case o.patch != nil:
+		return result{http.StatusOK, d, prices.patch(d.size(), d.properties, len(o.patch.operations))}, nil
+	default:
+		return result{http.StatusOK, d, prices.rewrite(d.size(), d.properties)}, nil
 	}
-	return result{http.StatusOK, d, prices.rewrite(d.size(), d.properties)}, nil
 }
 
 // checkVersion compares what is there with what the operation expects.

@@ -41,6 +41,11 @@ func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statemen
 		after = from.Serial
 	}
 	owners := routes.between(low, high)
+	for _, p := range owners {
+		if err := x.admit(p); err != nil {
+			return nil, err
+		}
+	}
 	documents, err := scope.gather(x, owners, low, high, after)
 	if err != nil {
 		return nil, err
@@ -58,7 +63,19 @@ func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statemen
 			pg.next = &continuation{Query: from.Query, Min: high}
 		}
 	}
-	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(len(owners), pg.bytes)), nil
+	return s.queryReply(x, c.rid, "Documents", pg, s.pageCharge(x, pg, len(owners))), nil
+}
+
+// pageCharge is the price of a page of a query, or of the plain list of items.
+func (s *Server) pageCharge(x *exchange, pg *page, partitions int) float64 {
+	if x.isQuery() {
+		return s.prices().query(partitions, pg.bytes)
+	}
+	reads := 0.0
+	for _, row := range pg.documents {
+		reads += s.prices().read(len(row))
+	}
+	return s.prices().feed(reads)
 }
 
 // segment is where in the scope a page looks: where the one before has stopped,
@@ -278,5 +295,5 @@ func (s *Server) metadataFeed(x *exchange, list, rid string, objects [][]byte, s
 			pg.add(d)
 		}
 	}
-	return s.queryReply(x, rid, list, pg, s.prices.Metadata), nil
+	return s.queryReply(x, rid, list, pg, s.prices().Metadata), nil
 }

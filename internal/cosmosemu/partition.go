@@ -27,6 +27,8 @@ type partition struct {
 	parents []string
 	owner   *container
 
+	spent budget
+
 	mu      sync.RWMutex
 	retired bool
 	lsn     int64

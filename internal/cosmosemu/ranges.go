@@ -53,7 +53,7 @@ func (s *Server) listRanges(x *exchange) (*reply, error) {
 	routes := c.routes(x.now)
 	etag := strconv.Quote(strconv.Itoa(routes.version))
 	if x.header("If-None-Match") == etag {
-		r := &reply{status: http.StatusNotModified, charge: s.prices.Metadata}
+		r := &reply{status: http.StatusNotModified, charge: s.prices().Metadata}
 		r.set("etag", etag)
 		return r, nil
 	}
@@ -76,7 +76,7 @@ func (s *Server) listRanges(x *exchange) (*reply, error) {
 		}
 	}
 	body := encode(map[string]any{"_rid": c.rid, "PartitionKeyRanges": list, "_count": len(list)})
-	r := &reply{status: http.StatusOK, body: body, charge: s.prices.Metadata}
+	r := &reply{status: http.StatusOK, body: body, charge: s.prices().Metadata}
 	r.set("etag", etag)
 	r.set("x-ms-item-count", strconv.Itoa(len(list)))
 	return r, nil

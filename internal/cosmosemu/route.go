@@ -18,6 +18,8 @@ const (
 	resourceItems
 	resourceItem
 	resourceRanges
+	resourceOffers
+	resourceOffer
 )
 
 // target is what a request's path names.
@@ -26,6 +28,7 @@ type target struct {
 	database  string
 	container string
 	item      string
+	offer     string
 }
 
 // The kinds of Charge.
@@ -66,13 +69,21 @@ func (x *exchange) locate() error {
 	return nil
 }
 
-// parseTarget knows dbs/{}/colls/{}/docs/{}, its beginnings, and pkranges.
+// parseTarget knows dbs/{}/colls/{}/docs/{}, its beginnings, pkranges, and
+// offers/{}.
 func parseTarget(segments []string) (target, bool) {
 	at := func(i int) string {
 		if i < len(segments) {
 			return segments[i]
 		}
 		return ""
+	}
+	if at(0) == "offers" {
+		t := target{resource: resourceOffers, offer: at(1)}
+		if len(segments) == 2 {
+			t.resource = resourceOffer
+		}
+		return t, len(segments) <= 2
 	}
 	t := target{database: at(1), container: at(3), item: at(5)}
 	if len(segments) > 0 && at(0) != "dbs" || len(segments) > 2 && at(2) != "colls" {
@@ -123,6 +134,10 @@ func (t *target) link() (kind, link string) {
 		return "colls", "dbs/" + t.database + "/colls/" + t.container
 	case resourceRanges:
 		return "pkranges", "dbs/" + t.database + "/colls/" + t.container
+	case resourceOffers:
+		return "offers", ""
+	case resourceOffer:
+		return "offers", strings.ToLower(t.offer)
 	case resourceItems:
 		return "docs", "dbs/" + t.database + "/colls/" + t.container
 	default:
@@ -184,14 +199,18 @@ func (s *Server) dispatch(x *exchange) (*reply, error) {
 	}
 	reply, err := handler(s, x)
 	for errors.Is(err, errRetired) { // A split or a merge came first: there is a new owner.
-		x.sessions, x.lsn = nil, 0
+		x.sessions, x.lsn, x.admitted = nil, 0, nil
 		reply, err = handler(s, x)
 	}
 	if err != nil {
-		if f := asFailure(err); f.charge == 0 {
-			return nil, f.costs(s.prices.Refused)
+		switch f := asFailure(err); {
+		case f.status == http.StatusTooManyRequests:
+			return nil, f.costs(s.prices().Throttled)
+		case f.charge == 0:
+			return nil, f.costs(s.prices().Refused)
+		default:
+			return nil, err
 		}
-		return nil, err
 	}
 	return reply, nil
 }
@@ -223,6 +242,14 @@ var handlers = map[resource]map[string]handler{
 	},
 	resourceRanges: {
 		http.MethodGet: (*Server).listRanges,
+	},
+	resourceOffers: {
+		http.MethodGet: (*Server).listOffers,
+		"QUERY":        (*Server).queryOffers,
+	},
+	resourceOffer: {
+		http.MethodGet: (*Server).readOffer,
+		http.MethodPut: (*Server).replaceOffer,
 	},
 	resourceItems: {
 		http.MethodGet:  (*Server).readItems,

@@ -23,18 +23,22 @@ type Options struct {
 	// x-ms-end-epk, by which clients ask for a part of a range. azcosmos sends
 	// neither.
 	IgnoreEPKHeaders bool
+	// EnforceThroughput refuses with 429 what exceeds the throughput of a
+	// container or a database. Default: nothing is ever refused for that.
+	EnforceThroughput bool
 }
 
 // Server is one emulated account. It is an http.Handler, safe for concurrent
 // use. It starts nothing and owns nothing that must be closed.
 type Server struct {
-	key     []byte
-	keyText string
-	prices  RequestCharges
-	noEPK   bool
-	stats   ledger
-	etags   atomic.Uint64
-	rids    atomic.Uint32
+	key      []byte
+	keyText  string
+	enforced bool
+	charges  atomic.Pointer[RequestCharges]
+	noEPK    bool
+	stats    ledger
+	etags    atomic.Uint64
+	rids     atomic.Uint32
 
 	mu        sync.RWMutex
 	databases map[string]*database
@@ -49,13 +53,15 @@ func New(o Options) *Server {
 	if err != nil {
 		panic(fmt.Sprintf("cosmosemu: decode master key: %v", err))
 	}
-	return &Server{
+	s := &Server{
 		key:       key,
 		keyText:   o.Key,
-		prices:    o.RequestCharges.withDefaults(),
 		noEPK:     o.IgnoreEPKHeaders,
+		enforced:  o.EnforceThroughput,
 		databases: map[string]*database{},
 	}
+	s.SetRequestCharges(o.RequestCharges)
+	return s
 }
 
 // Container describes a container to Create.
@@ -69,6 +75,12 @@ type Container struct {
 	// Ranges is how many physical partitions the container starts with, which
 	// share the key space evenly. Their ids count from "0". Default: 1.
 	Ranges int
+	// Throughput is in RU/s: at least 400, in steps of 100. 0 is 400, or the
+	// database's throughput if it has its own.
+	Throughput int
+	// AutoscaleMax is in RU/s: at least 1000, in steps of 1000. It excludes
+	// Throughput. 0: no autoscale.
+	AutoscaleMax int
 }
 
 // Create makes a database, unless it exists, and containers in it, without a
@@ -77,7 +89,7 @@ func (s *Server) Create(database string, containers ...Container) error {
 	if err := checkResourceID(database); err != nil {
 		return fmt.Errorf("create database %q: %w", database, err)
 	}
-	db, _ := s.addDatabase(database)
+	db, _ := s.addDatabase(database, nil)
 	for _, c := range containers {
 		definition := &definition{id: c.ID, defaultTTL: c.DefaultTTL}
 		if err := definition.setPaths([]string{c.PartitionKey}); err != nil {
@@ -89,7 +101,11 @@ func (s *Server) Create(database string, containers ...Container) error {
 		if c.Ranges < 0 || c.Ranges > mostRanges {
 			return fmt.Errorf("create container %q: %d ranges: it must be at most %d", c.ID, c.Ranges, mostRanges)
 		}
-		if _, created := db.addContainer(s, definition, max(c.Ranges, 1)); !created {
+		given, err := newThroughput(c.Throughput, c.AutoscaleMax)
+		if err != nil {
+			return fmt.Errorf("create container %q: %w", c.ID, err)
+		}
+		if _, created := db.addContainer(s, definition, max(c.Ranges, 1), given); !created {
 			return fmt.Errorf("create container %q: it exists", c.ID)
 		}
 	}
@@ -114,6 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		reply = refusal(err)
 	}
+	x.settle(reply.charge)
 	s.stats.add(x, reply.charge)
 	x.send(w, reply)
 }
