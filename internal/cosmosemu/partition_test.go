@@ -78,14 +78,16 @@ func TestRequestCharges(t *testing.T) {
 		method, below, body string
 		want                float64
 	}{
-		{"POST", "docs", item("1", 1), 5.8 + 0.9},
-		{"POST", "docs", item("2", 2), 2*5.8 + 0.9},
-		{"POST", "docs", item("3", 3), 4*5.8 + 0.9},
+		{"POST", "docs", item("1", 1), 4.95 + 0.6},
+		{"POST", "docs", item("2", 2), 6.29 + 0.6},
+		{"POST", "docs", item("3", 3), 6.48 + 0.6}, // half way from 2 to 4 KB
+		{"POST", "docs", item("100", 100), 37.025 + 0.6},
 		{"GET", "docs/1", "", 1},
-		{"GET", "docs/3", "", 4},
-		{"PUT", "docs/1", item("1", 2), 1.5 * (2*5.8 + 0.9)},
-		{"PATCH", "docs/1", `[{"op":"remove","path":"/x"}]`, 1.5 * (5.8 + 0.6)},
-		{"DELETE", "docs/3", "", 1.5 * (4*5.8 + 0.9)},
+		{"GET", "docs/3", "", 1.09},
+		{"GET", "docs/100", "", 7.68},
+		{"PUT", "docs/1", item("1", 2), 2 * (6.29 + 0.6)},
+		{"PATCH", "docs/1", `[{"op":"set","path":"/x","value":1},{"op":"remove","path":"/x"}]`, 2*(4.95+0.4) + 2*0.4},
+		{"DELETE", "docs/3", "", 6.48 + 0.6},
 		{"GET", "docs/3", "", 1},
 		{"GET", "pkranges", "", 1},
 	} {

@@ -81,14 +81,18 @@ func (r *rig) newClient(key string) *azcosmos.Client {
 
 // recorder keeps what went over the wire.
 type recorder struct {
-	next  policy.Transporter
-	calls []string
+	next   policy.Transporter
+	before func() // nil: nothing
+	calls  []string
 	// ranges are the ids of ranges that requests named.
 	ranges []string
 	last   *http.Response
 }
 
 func (r *recorder) Do(req *http.Request) (*http.Response, error) {
+	if r.before != nil {
+		r.before()
+	}
 	response, err := r.next.Do(req)
 	r.calls = append(r.calls, req.Method+" /"+strings.TrimPrefix(req.URL.Path, "/"))
 	if id := req.Header.Get("x-ms-documentdb-partitionkeyrangeid"); id != "" {
@@ -187,7 +191,7 @@ func (r *rig) raw(method, path, body string, headers ...string) *http.Response {
 }
 
 // rawWithKey sends a request that the client would not, signed with the key.
-func (r *rig) rawWithKey(method, path, body string) *http.Response {
+func (r *rig) rawWithKey(method, path, body string, headers ...string) *http.Response {
 	r.Helper()
 	date := time.Now().UTC().Format(http.TimeFormat)
 	parent := strings.TrimPrefix(path[:strings.LastIndex(path, "/")], "/")
@@ -199,6 +203,6 @@ func (r *rig) rawWithKey(method, path, body string) *http.Response {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(strings.ToLower(method + "\n" + kind + "\n" + parent + "\n" + date + "\n\n")))
 	signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
-	return r.raw(method, path, body, "x-ms-date", date,
-		"Authorization", url.QueryEscape("type=master&ver=1.0&sig="+signature))
+	headers = append(headers, "x-ms-date", date, "Authorization", url.QueryEscape("type=master&ver=1.0&sig="+signature))
+	return r.raw(method, path, body, headers...)
 }

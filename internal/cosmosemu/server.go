@@ -130,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		reply = refusal(err)
 	}
-	x.settle(reply.charge)
+	x.settle(reply)
 	s.stats.add(x, reply.charge)
 	x.send(w, reply)
 }

@@ -30,10 +30,14 @@ func (x *exchange) admit(p *partition) error {
 }
 
 // settle charges the budgets that admitted the request, refused or not, with
-// what it has cost.
-func (x *exchange) settle(charge float64) {
+// what it has cost. A request that one of several partitions has throttled costs
+// the others nothing.
+func (x *exchange) settle(r *reply) {
+	if r.status == http.StatusTooManyRequests {
+		return
+	}
 	for _, b := range x.admitted {
-		b.charge(charge / float64(len(x.admitted)))
+		b.charge(r.charge / float64(len(x.admitted)))
 	}
 }
 
