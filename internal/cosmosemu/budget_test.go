@@ -1,6 +1,7 @@
 package cosmosemu
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -45,5 +46,17 @@ func TestBudgetWithAnotherRate(t *testing.T) {
 	}
 	if got := b.admit(now, 50); got != 3*time.Second {
 		t.Errorf("the rate was halved: wait %v", got)
+	}
+}
+
+// A request to several partitions is charged to each in equal parts, and to none
+// if one of them has throttled it.
+func TestSettle(t *testing.T) {
+	var first, second budget
+	x := &exchange{admitted: []*budget{&first, &second}}
+	x.settle(&reply{status: http.StatusOK, charge: 5})
+	x.settle(&reply{status: http.StatusTooManyRequests, charge: 5})
+	if first.spent != 2.5 || second.spent != 2.5 {
+		t.Errorf("%v and %v were spent", first.spent, second.spent)
 	}
 }

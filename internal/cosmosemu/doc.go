@@ -22,12 +22,16 @@
 //     once, from the second _ts + ttl on
 //   - session tokens "<range>:-1#<lsn>", also on refusals; reading with a token
 //     that is ahead is 404/1002
-//   - request charges, by the model of RequestCharges; statistics of them, also
-//     at GET /_emulator/stats
+//   - request charges, by the model of RequestCharges, see
+//     docs/request-units.md; statistics of them, also at GET /_emulator/stats
+//   - the throughput of databases and containers, manual and autoscale, and
+//     their offers: read, replace, list, query; with Options.EnforceThroughput,
+//     a budget for each physical partition, and 429 with a time to wait
 //   - the master key, with the clock check; Entra ID tokens in the unsigned form
 //     that Microsoft's emulator takes, for the data plane only
 //
-// Not emulated: throughput, offers and 429; stored procedures, triggers, user
+// Not emulated: the migration of an offer from manual to autoscale, burst
+// capacity, the throttling of metadata; stored procedures, triggers, user
 // defined functions; unique keys; computed properties; indexing (policies are
 // returned, not applied; every query is allowed); consistency levels; several
 // regions; attachments, conflicts, users and permissions; batches that are not
@@ -37,7 +41,8 @@
 // Where the service's behaviour is not documented, the less convenient one was
 // chosen: patch operations without a value are 400 (azcosmos leaves out a nil
 // value), and an undefined argument makes ARRAY_CONTAINS undefined, so that NOT
-// of it selects nothing.
+// of it selects nothing. The debt of a request that cost more than was left is
+// taken from the seconds that follow.
 //
 // # Structure
 //

@@ -204,3 +204,57 @@ func TestThrottledByDatabase(t *testing.T) {
 		}
 	})
 }
+
+// keyIn returns a partition key of the range with this id, and makes an item "a"
+// in it.
+func (r *rig) keyIn(rangeID string) string {
+	r.Helper()
+	for i := range 100 {
+		key := "k" + strconv.Itoa(i)
+		response, err := r.items.UpsertItem(r.Context(), pk(key), []byte(`{"id":"a","pk":"`+key+`"}`), nil)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if strings.HasPrefix(*response.SessionToken, rangeID+":") {
+			return key
+		}
+	}
+	r.Fatalf("no key is in the range %s", rangeID)
+	return ""
+}
+
+// The throughput is divided evenly among the ranges: a hot one is throttled while
+// the others are not, and those of a split start afresh.
+func TestThrottledByRange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(t, cosmosemu.Options{EnforceThroughput: true},
+			cosmosemu.Container{ID: "items", PartitionKey: "/pk", Throughput: 1000, Ranges: 2})
+		hot, cold := r.keyIn("0"), r.keyIn("1")
+		r.server.SetRequestCharges(cosmosemu.RequestCharges{Read: 100})
+		reads := func(key string) (n int) {
+			for ; n < 100; n++ {
+				if _, err := r.items.ReadItem(t.Context(), pk(key), "a", nil); err != nil {
+					r.refused(err, http.StatusTooManyRequests, "3200")
+					return n
+				}
+			}
+			return n
+		}
+		time.Sleep(time.Second)
+		if got := reads(hot); got != 5 {
+			t.Errorf("%d reads of 100 RU in a range that has 500 RU", got)
+		}
+		if got := reads(cold); got != 5 {
+			t.Errorf("%d reads of 100 RU in the other range", got)
+		}
+		if _, err := r.server.Split("db", "items", "0", cosmosemu.SplitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := reads(hot); got != 4 { // 333 RU
+			t.Errorf("%d reads of 100 RU after the split", got)
+		}
+		if got := reads(cold); got != 0 {
+			t.Errorf("%d reads more in the range that was not split", got)
+		}
+	})
+}
