@@ -1,6 +1,7 @@
 package cosmosemu
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -34,8 +35,8 @@ func (b *budget) admit(now time.Time, rate float64) time.Duration {
 	if b.spent < rate {
 		return 0
 	}
-	windows := time.Duration(b.spent / rate)
-	return b.window.Add(windows * budgetWindow).Sub(now)
+	windows := math.Floor(b.spent / rate)
+	return b.window.Add(time.Duration(windows * float64(budgetWindow))).Sub(now)
 }
 
 // charge takes what a request that was admitted has cost, in RU.

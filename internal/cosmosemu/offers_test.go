@@ -89,14 +89,14 @@ func TestThroughput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := resource.ReadThroughput(ctx, nil)
 			r.offers(got, err, 400, 0, 400)
-			got, err = resource.ReplaceThroughput(ctx, *manual(50_000), nil)
-			r.offers(got, err, 50_000, 0, 500)
+			got, err = resource.ReplaceThroughput(ctx, *manual(50_100), nil)
+			r.offers(got, err, 50_100, 0, 600)
 			_, err = resource.ReplaceThroughput(ctx, *manual(400), nil)
 			r.refused(err, http.StatusBadRequest, "0")
 			_, err = resource.ReplaceThroughput(ctx, *autoscale(6000), nil)
 			r.refused(err, http.StatusBadRequest, "0")
 			got, err = resource.ReadThroughput(ctx, nil)
-			r.offers(got, err, 50_000, 0, 500)
+			r.offers(got, err, 50_100, 0, 600)
 		})
 	}
 	for name, resource := range map[string]offered{
@@ -106,12 +106,12 @@ func TestThroughput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := resource.ReadThroughput(ctx, nil)
 			r.offers(got, err, 0, 5000, 1000)
-			got, err = resource.ReplaceThroughput(ctx, azcosmos.NewAutoscaleThroughputPropertiesWithIncrement(20_000, 10), nil)
-			r.offers(got, err, 0, 20_000, 2000)
+			got, err = resource.ReplaceThroughput(ctx, azcosmos.NewAutoscaleThroughputPropertiesWithIncrement(21_000, 10), nil)
+			r.offers(got, err, 0, 21_000, 3000)
 			if increment, _ := got.ThroughputProperties.AutoscaleIncrement(); increment != 10 {
 				t.Errorf("the increment is %d", increment)
 			}
-			_, err = resource.ReplaceThroughput(ctx, *manual(20_000), nil)
+			_, err = resource.ReplaceThroughput(ctx, *manual(21_000), nil)
 			r.refused(err, http.StatusBadRequest, "0")
 		})
 	}
@@ -151,6 +151,43 @@ func TestThroughputVersions(t *testing.T) {
 	}
 	_, err = r.items.ReplaceThroughput(ctx, *manual(600), match)
 	r.refused(err, http.StatusPreconditionFailed, "0")
+}
+
+func TestOfferBelongsToItsResource(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.items.ReplaceThroughput(t.Context(), *manual(500), nil); err != nil {
+		t.Fatal(err)
+	}
+	sent := r.transport.last.Request
+	path, id := sent.URL.Path, strings.Trim(strings.TrimPrefix(strings.Trim(sent.URL.Path, "/"), "offers"), "/")
+	container, err := r.items.Read(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rid := container.ContainerProperties.ResourceID
+	for name, test := range map[string]struct {
+		body   string
+		status int
+	}{
+		"as it is":         {`{"id":"` + id + `","offerResourceId":"` + rid + `","content":{"offerThroughput":500}}`, http.StatusOK},
+		"another id":       {`{"id":"x","offerResourceId":"` + rid + `","content":{"offerThroughput":500}}`, http.StatusBadRequest},
+		"another resource": {`{"id":"` + id + `","offerResourceId":"x","content":{"offerThroughput":500}}`, http.StatusBadRequest},
+		"no content":       {`{"id":"` + id + `","offerResourceId":"` + rid + `"}`, http.StatusBadRequest},
+		"no object":        {`[]`, http.StatusBadRequest},
+		"another type":     {`{"content":1}`, http.StatusBadRequest},
+	} {
+		got := r.raw(http.MethodPut, path, test.body, "Authorization", sent.Header.Get("Authorization"), "x-ms-date", sent.Header.Get("x-ms-date"))
+		if got.StatusCode != test.status {
+			t.Errorf("%s: %d, want %d", name, got.StatusCode, test.status)
+		}
+	}
+	if got := r.rawWithKey(http.MethodPost, "/offers", "{}"); got.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("an offer was created: %d", got.StatusCode)
+	}
+	// Entra ID tokens are for data.
+	if got := r.raw(http.MethodPut, path, "{}"); got.StatusCode != http.StatusForbidden {
+		t.Errorf("with a token: %d", got.StatusCode)
+	}
 }
 
 func TestThroughputIsChecked(t *testing.T) {

@@ -2,7 +2,6 @@ package cosmosemu
 
 import (
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -17,9 +16,6 @@ func (x *exchange) admit(p *partition) error {
 		return nil
 	}
 	b, rate := p.budget()
-	if slices.Contains(x.admitted, b) {
-		return nil
-	}
 	if wait := b.admit(x.now, rate); wait > 0 {
 		f := refuse(http.StatusTooManyRequests, rateIsLarge).because(substatusRateIsLarge)
 		f.wait = (wait + time.Millisecond - 1).Truncate(time.Millisecond)
