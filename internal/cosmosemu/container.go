@@ -94,15 +94,11 @@ func (s *Server) createContainer(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	ranges, err := x.wantedRanges()
-	if err != nil {
-		return nil, err
-	}
 	given, err := x.givenThroughput()
 	if err != nil {
 		return nil, err
 	}
-	c, created := db.addContainer(s, d, ranges, given)
+	c, created := db.addContainer(s, d, given.ranges(), given)
 	if !created {
 		return nil, refuse(http.StatusConflict, "the container %q exists", d.id)
 	}

@@ -226,7 +226,7 @@ func TestThroughputIsChecked(t *testing.T) {
 			t.Errorf("%+v was created", bad)
 		}
 	}
-	if err := r.server.Create("db", cosmosemu.Container{ID: "x", PartitionKey: "/pk", AutoscaleMax: 3000}); err != nil {
+	if err := r.server.Create("db", cosmosemu.Container{ID: "x", PartitionKey: "/pk", AutoscaleMax: 21_000}); err != nil {
 		t.Fatal(err)
 	}
 	x, err := db.NewContainer("x")
@@ -234,7 +234,10 @@ func TestThroughputIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := x.ReadThroughput(ctx, nil)
-	r.offers(got, err, 0, 3000, 1000)
+	r.offers(got, err, 0, 21_000, 3000)
+	if ranges, err := x.ReadFeedRanges(ctx, nil); err != nil || len(ranges) != 3 {
+		t.Errorf("the ranges of 21000 RU/s are %v, %v", ranges, err)
+	}
 }
 
 // offerList asks for offers: all, or by a condition as the JavaScript SDK does.

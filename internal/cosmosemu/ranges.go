@@ -1,7 +1,6 @@
 package cosmosemu
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 )
@@ -10,37 +9,14 @@ import (
 // more.
 const mostRanges = 100
 
-// rangesFor is how many ranges a container with so many request units per second
-// starts with.
-func rangesFor(throughput int) int {
-	const most = 10_000 // of one physical partition
-	return max(1, (throughput-1)/most+1)
-}
-
-// wantedRanges reads the throughput that a new container is to have.
-func (x *exchange) wantedRanges() (int, error) {
-	throughput := 0
-	if text := x.header("x-ms-offer-throughput"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return 0, refuse(http.StatusBadRequest, "x-ms-offer-throughput %.50q is not a number", text)
-		}
-		throughput = n
+// ranges is how many a container with this throughput starts with; nil is the
+// least.
+func (t *throughput) ranges() int {
+	const most = 10_000 // RU/s of one physical partition
+	if t == nil {
+		return 1
 	}
-	if text := x.header("x-ms-cosmos-offer-autopilot-settings"); text != "" {
-		var settings struct {
-			MaxThroughput int `json:"maxThroughput"`
-		}
-		if err := json.Unmarshal([]byte(text), &settings); err != nil {
-			return 0, refuse(http.StatusBadRequest, "x-ms-cosmos-offer-autopilot-settings: %v", err)
-		}
-		throughput = settings.MaxThroughput
-	}
-	ranges := rangesFor(throughput)
-	if ranges > mostRanges {
-		return 0, refuse(http.StatusBadRequest, "a container has at most %d partition key ranges here", mostRanges)
-	}
-	return ranges, nil
+	return (t.perSecond() + most - 1) / most
 }
 
 // listRanges answers with the live ranges, or 304 for a client that knows them.

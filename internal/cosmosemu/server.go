@@ -1,6 +1,7 @@
 package cosmosemu
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -73,7 +74,8 @@ type Container struct {
 	// items' own ttl.
 	DefaultTTL *int32
 	// Ranges is how many physical partitions the container starts with, which
-	// share the key space evenly. Their ids count from "0". Default: 1.
+	// share the key space evenly. Their ids count from "0". Default: one for
+	// each 10 000 RU/s of its throughput.
 	Ranges int
 	// Throughput is in RU/s: at least 400, in steps of 100. 0 is 400, or the
 	// database's throughput if it has its own.
@@ -105,7 +107,7 @@ func (s *Server) Create(database string, containers ...Container) error {
 		if err != nil {
 			return fmt.Errorf("create container %q: %w", c.ID, err)
 		}
-		if _, created := db.addContainer(s, definition, max(c.Ranges, 1), given); !created {
+		if _, created := db.addContainer(s, definition, cmp.Or(c.Ranges, given.ranges()), given); !created {
 			return fmt.Errorf("create container %q: it exists", c.ID)
 		}
 	}

@@ -198,7 +198,7 @@ func TestThroughputMakesRanges(t *testing.T) {
 		version    int
 		ranges     int
 	}{
-		"least": {manual(400), 2, 1}, "one": {manual(10_000), 2, 1}, "more": {manual(10_001), 2, 2}, "three": {manual(30_000), 2, 3},
+		"least": {manual(400), 2, 1}, "one": {manual(10_000), 2, 1}, "more": {manual(10_100), 2, 2}, "three": {manual(30_000), 2, 3},
 		"autoscale": {autoscale(25_000), 2, 3}, "old hash": {manual(30_000), 1, 1},
 	} {
 		_, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
