@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,11 +80,13 @@ func (r *rig) newClient(key string) *azcosmos.Client {
 	return client
 }
 
-// recorder keeps what went over the wire.
+// recorder keeps what went over the wire, for the test to read afterwards.
 type recorder struct {
 	next   policy.Transporter
 	before func() // nil: nothing
-	calls  []string
+
+	mu    sync.Mutex // reading many items takes several requests at once
+	calls []string
 	// ranges are the ids of ranges that requests named.
 	ranges []string
 	last   *http.Response
@@ -94,6 +97,8 @@ func (r *recorder) Do(req *http.Request) (*http.Response, error) {
 		r.before()
 	}
 	response, err := r.next.Do(req)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.calls = append(r.calls, req.Method+" /"+strings.TrimPrefix(req.URL.Path, "/"))
 	if id := req.Header.Get("x-ms-documentdb-partitionkeyrangeid"); id != "" {
 		r.ranges = append(r.ranges, id)

@@ -1,0 +1,120 @@
+package cosmosemu
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRetiredPartitionDoesNothing holds that no item of a partition can be read
+// or written in it after it was split: they have other locks now.
+func TestRetiredPartitionDoesNothing(t *testing.T) {
+	s := newFuzzServer(t)
+	p := s.onlyPartition()
+	if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	_, _, read := p.read(itemKey{}, now)
+	_, position := p.position()
+	_, _, list := p.list(nil, 0, now)
+	_, _, _, changes := p.changes(feedPage{items: 1}, now)
+	_, commit := p.commit(now, func(*transaction) error {
+		t.Error("a retired partition runs a transaction")
+		return nil
+	})
+	for name, err := range map[string]error{"read": read, "position": position, "list": list, "changes": changes, "commit": commit} {
+		if !errors.Is(err, errRetired) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+}
+
+// TestRequestsAreRoutedAgain lets each request first meet the partitions from
+// before a split, as if the split came just after its routing.
+func TestRequestsAreRoutedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		resource resource
+		method   string // of the handler
+		ask      func(*Server) int
+		status   int
+	}{
+		"read": {resourceItem, http.MethodGet, asks(http.MethodGet, "docs/a", ""), http.StatusOK},
+		"replace": {
+			resourceItem, http.MethodPut,
+			asks(http.MethodPut, "docs/a", `{"id":"a","pk":"p"}`), http.StatusOK,
+		},
+		"batch": {
+			resourceItems, http.MethodPost, asks(http.MethodPost, "docs", `[{"operationType":"Read","id":"a"}]`,
+				"x-ms-cosmos-is-batch-request", "True", "x-ms-cosmos-batch-atomic", "True"), http.StatusOK,
+		},
+		"batch that fails early": {
+			resourceItems, http.MethodPost, asks(http.MethodPost, "docs", `[{"operationType":"Read"}]`,
+				"x-ms-cosmos-is-batch-request", "True", "x-ms-cosmos-batch-atomic", "True"), http.StatusMultiStatus,
+		},
+		"feed":   {resourceItems, http.MethodGet, asks(http.MethodGet, "docs", "", "A-IM", "Incremental Feed"), http.StatusOK},
+		"list":   {resourceItems, http.MethodGet, asks(http.MethodGet, "docs", ""), http.StatusOK},
+		"ranges": {resourceRanges, http.MethodGet, asks(http.MethodGet, "pkranges", ""), http.StatusOK},
+		"feed of the range": {
+			resourceItems, http.MethodGet,
+			asks(http.MethodGet, "docs", "", "A-IM", "Incremental Feed", "x-ms-documentdb-partitionkeyrangeid", "0"), http.StatusGone,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFuzzServer(t)
+			c := s.databases["db"].containers["items"]
+			before := c.routing.Load()
+			if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			after := c.routing.Load()
+			original, calls := handlers[test.resource][test.method], 0
+			defer func() { handlers[test.resource][test.method] = original }()
+			handlers[test.resource][test.method] = func(s *Server, x *exchange) (*reply, error) {
+				c.routing.Store(before)
+				if calls++; calls > 1 {
+					c.routing.Store(after)
+				}
+				return original(s, x)
+			}
+			if got := test.ask(s); got != test.status || calls != 2 {
+				t.Errorf("got %d in %d attempts, want %d in 2", got, calls, test.status)
+			}
+		})
+	}
+}
+
+// asks is a request whose answer must not name the range that is gone.
+func asks(method, below, body string, headers ...string) func(*Server) int {
+	return func(s *Server) int {
+		got := s.ask(method, below, body, headers...)
+		if strings.Contains(got.Header().Get("x-ms-session-token"), "0:") {
+			return -1
+		}
+		return got.Code
+	}
+}
+
+// TestHeirsStartTidy holds that what is superseded or deleted is not handed on.
+func TestHeirsStartTidy(t *testing.T) {
+	s := newFuzzServer(t)
+	for i := range 50 {
+		id := strconv.Itoa(i % 10)
+		s.ask(http.MethodPost, "docs", `{"id":"`+id+`","pk":"p"}`, "x-ms-documentdb-is-upsert", "True")
+	}
+	s.ask(http.MethodDelete, "docs/a", "")
+	s.ask(http.MethodDelete, "docs/9", "")
+	if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	items, slots, log := 0, 0, 0
+	for _, p := range s.databases["db"].containers["items"].routing.Load().live {
+		items, slots, log = items+len(p.items), slots+len(p.all.slots), log+len(p.log)
+	}
+	if items != 9 || slots != 9 || log != 9 {
+		t.Errorf("%d items, %d slots, %d log entries, want 9 each", items, slots, log)
+	}
+}
