@@ -8,7 +8,12 @@
 //     containers (create, read, replace, delete, list, query); a container's
 //     definition is returned as it came, with version 2 of the partition key's
 //     hash where none was given
-//   - partition key ranges: one physical partition for each container
+//   - partition key ranges: as many as Container.Ranges or the throughput asks
+//     for, one for each 10,000 RU/s begun; Split and Merge at run time, at once or
+//     with a hold between. pkranges lists the live ones; who names another gets
+//     410/1002, during a hold 410/1007. Requests by partition key never notice
+//   - positions in the feed, session tokens and the tokens of paging go on
+//     through splits and merges
 //   - items: create, read, replace, upsert, patch, delete, If-Match and
 //     If-None-Match, Prefer: return=minimal, hierarchical partition keys
 //   - atomic batches; patches with conditions
@@ -17,7 +22,8 @@
 //     paging; and the plain list of items
 //   - the change feed, incremental: from the beginning, from now, from a
 //     position, after a time (exclusive, in whole seconds); per range, partition
-//     key, or range of effective partition keys; a page never tears a commit
+//     key, or range of effective partition keys (but for IgnoreEPKHeaders), which
+//     queries and lists know, too; a page never tears a commit
 //   - time to live, by time.Now, without goroutines: what has expired is gone at
 //     once, from the second _ts + ttl on
 //   - session tokens "<range>:-1#<lsn>", also on refusals; reading with a token
@@ -42,7 +48,10 @@
 // chosen: patch operations without a value are 400 (azcosmos leaves out a nil
 // value), and an undefined argument makes ARRAY_CONTAINS undefined, so that NOT
 // of it selects nothing. The debt of a request that cost more than was left is
-// taken from the seconds that follow.
+// taken from the seconds that follow. Not verified against the service: that a
+// range's parents are all its ancestors, and that effective partition keys
+// outside the range named with them are 410/1002. A container with version 1 of
+// the hash has one range.
 //
 // # Structure
 //
@@ -52,4 +61,9 @@
 // and replaced as a whole; a partition stores items and knows neither. Each
 // partition has one log of commits: its sequence number grows by one with every
 // commit, a batch is one commit, and the log in that order is the change feed.
+//
+// A split or a merge, in split.go, makes heirs of partitions under their locks
+// and retires them. A request that still comes to a retired one is told so under
+// the same lock, and dispatch hands it to its handler again: it is served by
+// exactly one live partition, or refused by name.
 package cosmosemu

@@ -152,6 +152,9 @@ func FuzzPartitionKey(f *testing.F) {
 
 func FuzzContinuation(f *testing.F) {
 	s := newFuzzServer(f)
+	if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
+		f.Fatal(err)
+	}
 	for i := range 5 {
 		s.ask(http.MethodPost, "docs", `{"id":"`+strconv.Itoa(i)+`","pk":"p","n":`+strconv.Itoa(i)+`}`)
 	}
@@ -163,12 +166,22 @@ func FuzzContinuation(f *testing.F) {
 		f.Fatalf("the emulator's token %q is malformed", token)
 	}
 	question := genuine.Query
+	list := []string{headerPartitionKey, "", "x-ms-max-item-count", "1"}
+	genuine, ok = parseContinuation(s.ask(http.MethodGet, "docs", "", list...).Header().Get("x-ms-continuation"))
+	if !ok || genuine.Max == "" {
+		f.Fatal("the emulator's token for a list has no segment")
+	}
+	listQuestion := genuine.Query
 	f.Add(token, "0:-1#1", "100")
 	f.Add((&continuation{Rows: 1 << 30, Skipped: 5}).String(), "0:1#2#3=4,1:-1#5", "-1")
+	f.Add((&continuation{Min: "FFFF", Max: "0"}).String(), "", "1")
+	f.Add((&continuation{Min: "10", Max: "10G", Serial: 2}).String(), "", "1")
 	f.Add("e30", "", "99999999999999999999")
 	f.Fuzz(func(t *testing.T, token, session, size string) {
 		if from, ok := parseContinuation(token); ok {
 			// A forged token that fits the question must do no harm either.
+			from.Query = listQuestion
+			sane(t, s.ask(http.MethodGet, "docs", "", append(list, "x-ms-continuation", from.String())...))
 			from.Query = question
 			token = from.String()
 		}
