@@ -74,6 +74,25 @@ func TestPagingWhileRangesChange(t *testing.T) {
 	}
 }
 
+// TestPageOfEachRange reads across ranges without changes.
+func TestPageOfEachRange(t *testing.T) {
+	r := newRigOf(t, 4)
+	for i, low := range []string{"30", "10", "20"} {
+		key := keysIn(low, low[:1]+"FFF", 1)[0]
+		r.create(key, fmt.Sprintf(`{"id":"%d","pk":%q}`, i, key))
+	}
+	rows, pages, err := r.query("SELECT VALUE c.id FROM c", everywhere, nil)
+	if err != nil || pages != 4 || !slices.Equal(rows, []string{`"1"`, `"2"`, `"0"`}) {
+		t.Errorf("%v on %d pages, %v", rows, pages, err)
+	}
+	list := func(low, token string) *http.Response {
+		return r.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", "x-ms-start-epk", low, "x-ms-continuation", token)
+	}
+	token := list("10", "").Header.Get("x-ms-continuation")
+	r.status(list("10", token), http.StatusOK, "")
+	r.status(list("20", token), http.StatusBadRequest, "0")
+}
+
 // TestPrefixAcrossRanges queries the first level of a hierarchical key, whose
 // second level is spread over several ranges.
 func TestPrefixAcrossRanges(t *testing.T) {

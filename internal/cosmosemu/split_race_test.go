@@ -46,8 +46,8 @@ func feedWhileRangesChange(t *testing.T, seed uint64) {
 	exact := &partReader{rig: r, parts: []part{{"", "FF", `"0"`}}}
 	whole := &wholeReader{rig: r, token: *from(`"0"`), items: r.concurrent()}
 	wakes := []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
-	reading.Go(func() { readWhenWoken(wakes[0], exact.read) })
-	reading.Go(func() { readWhenWoken(wakes[1], whole.read) })
+	reading.Go(func() { r.readWhenWoken(wakes[0], exact.read) })
+	reading.Go(func() { r.readWhenWoken(wakes[1], whole.read) })
 	go func() { writing.Wait(); close(ticks) }()
 	random, changes := rand.New(rand.NewPCG(seed, 99)), 0
 	for range ticks {
@@ -83,10 +83,10 @@ func feedWhileRangesChange(t *testing.T, seed uint64) {
 
 // readWhenWoken reads to the end each time, and for the last time when wake is
 // closed.
-func readWhenWoken(wake <-chan struct{}, read func() bool) {
+func (r *rig) readWhenWoken(wake <-chan struct{}, read func() bool) {
 	for open := true; open; {
 		_, open = <-wake
-		for read() {
+		for !r.Failed() && read() {
 		}
 	}
 }

@@ -465,7 +465,9 @@ func TestPartsOfARange(t *testing.T) {
 				{"feed beyond all", feed, "", "30", "FFFF", 410, 400, ""},
 				{"feed of all", feed, "", "", "", 400, 400, ""},
 				{"list of a part", query, "1", "30", "FF", 200, 200, "3"},
+				{"list of an inner part", query, "1", "20", "30", 200, 200, "2"},
 				{"list outside the range", query, "1", "10", "20", 410, 200, ""},
+				{"list beyond the range", query, "0", "10", "30", 410, 200, ""},
 				{"list of keys in two ranges, first page", query, "", "10", "30", 200, 200, "1"},
 			} {
 				got := r.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", append(slices.Clone(test.headers),
