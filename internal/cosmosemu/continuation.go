@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"net/http"
+
+	"opfeed/internal/cosmosemu/sql"
 )
 
 // maxToken is the size that the service keeps continuation tokens under.
@@ -28,9 +30,9 @@ type continuation struct {
 	// Rows is how many rows were returned, Skipped how many OFFSET left out.
 	Rows    int `json:"r,omitempty"`
 	Skipped int `json:"o,omitempty"`
-	// Key is the last row's key of ORDER BY: a list of one, or of none for
-	// undefined. Without it, when it would be too long, Rows is all there is.
-	Key []any `json:"k"`
+	// Key is the last row's key of ORDER BY. Without it, when it would be too
+	// long, Rows is all there is.
+	Key sql.Key `json:"k"`
 }
 
 func (c *continuation) String() string {
@@ -69,5 +71,5 @@ func parseContinuation(token string) (*continuation, bool) {
 	if err != nil || json.Unmarshal(text, c) != nil {
 		return nil, false
 	}
-	return c, c.Rows >= 0 && c.Rows < most && c.Skipped >= 0 && c.Skipped < most && len(c.Key) <= 1
+	return c, c.Rows >= 0 && c.Rows < most && c.Skipped >= 0 && c.Skipped < most
 }

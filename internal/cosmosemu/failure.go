@@ -13,6 +13,7 @@ type failure struct {
 	status    int
 	substatus int
 	message   string
+	info      string // more for the client to read; empty: none
 	charge    float64
 	wait      time.Duration // until it is worth trying again; 0: unknown
 }
@@ -55,7 +56,7 @@ func asFailure(err error) *failure {
 
 func refusal(err error) *reply {
 	f := asFailure(err)
-	r := &reply{status: f.status, charge: f.charge, body: errorBody(errorCode(f.status), f.message)}
+	r := &reply{status: f.status, charge: f.charge, body: errorBody(errorCode(f.status), f.message, f.info)}
 	r.set("x-ms-substatus", strconv.Itoa(f.substatus))
 	if f.wait > 0 {
 		r.set("x-ms-retry-after-ms", strconv.FormatInt(f.wait.Milliseconds(), 10))
@@ -88,8 +89,11 @@ func errorCode(status int) string {
 	}
 }
 
-func errorBody(code, message string) []byte {
+func errorBody(code, message, info string) []byte {
 	body := appendString([]byte(`{"code":`), code)
 	body = appendString(append(body, `,"message":`...), message)
+	if info != "" {
+		body = appendString(append(body, `,"additionalErrorInfo":`...), info)
+	}
 	return append(body, '}')
 }

@@ -150,6 +150,41 @@ func FuzzPartitionKey(f *testing.F) {
 	})
 }
 
+// FuzzQuery asks the gateway, in one partition key and across all, and for the
+// plan, about an item that is fuzzed, too.
+func FuzzQuery(f *testing.F) {
+	const item = `{"id":"b","pk":"p","n":-0.5e-7,"s":"a\ud83d\ude00","l":[[],{"x":null}],"o":{"":{"k":[true]}}}`
+	for _, query := range []string{
+		"SELECT * FROM c", "SELECT DISTINCT TOP 2 c.n, c.l FROM c WHERE c.pk = 'p' ORDER BY c.s DESC, c.n", "SELECT VALUE COUNT(1)",
+		"SELECT SUM(c.n) AS s, MIN(c.s), AVG(c.n) FROM c", "SELECT VALUE c.o[''].k[0] FROM c OFFSET 1 LIMIT 1",
+		"SELECT VALUE [RIGHT(c.s, 1), TOSTRING(c), c.n | 0, c.s LIKE '_[^a]', ARRAY_SLICE(c.l, -1)] FROM c",
+	} {
+		f.Add(query, item)
+	}
+	f.Fuzz(func(t *testing.T, query, item string) {
+		s := newFuzzServer(t)
+		sane(t, s.ask(http.MethodPost, "docs", item))
+		body := string(encode(map[string]string{"query": query}))
+		ask := func(headers ...string) *httptest.ResponseRecorder {
+			return s.ask(http.MethodPost, "docs", body, append([]string{
+				"Content-Type", "application/query+json", "x-ms-documentdb-query-enablecrosspartition", "True",
+				"x-ms-max-item-count", "1", "x-ms-cosmos-populateindexmetrics", "true",
+			}, headers...)...)
+		}
+		sane(t, ask("x-ms-cosmos-is-query-plan-request", "True"))
+		sane(t, ask(headerPartitionKey, ""))
+		token := ""
+		for range 5 {
+			got := ask("x-ms-continuation", token)
+			sane(t, got)
+			if token = got.Header().Get("x-ms-continuation"); token == "" {
+				return
+			}
+		}
+		t.Errorf("%q of two items does not end", query)
+	})
+}
+
 func FuzzContinuation(f *testing.F) {
 	s := newFuzzServer(f)
 	if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
@@ -158,7 +193,7 @@ func FuzzContinuation(f *testing.F) {
 	for i := range 5 {
 		s.ask(http.MethodPost, "docs", `{"id":"`+strconv.Itoa(i)+`","pk":"p","n":`+strconv.Itoa(i)+`}`)
 	}
-	query := `{"query":"SELECT * FROM c ORDER BY c.n"}`
+	query := `{"query":"SELECT * FROM c ORDER BY c.n DESC, c.id"}`
 	headers := []string{"Content-Type", "application/query+json", "x-ms-max-item-count", "2"}
 	token := s.ask(http.MethodPost, "docs", query, headers...).Header().Get("x-ms-continuation")
 	genuine, ok := parseContinuation(token)

@@ -51,8 +51,8 @@ func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statemen
 		return nil, err
 	}
 	switch {
-	case statement.Count():
-		pg.count(documents)
+	case statement.Aggregates():
+		pg.aggregate(documents)
 	case ordered:
 		pg.sorted(documents)
 	default:
@@ -144,6 +144,9 @@ func (s *Server) queryReply(x *exchange, rid, list string, pg *page, charge floa
 			"totalExecutionTimeInMs=0.00;outputDocumentCount="+strconv.Itoa(len(pg.documents))+
 				";outputDocumentSize="+strconv.Itoa(pg.bytes))
 	}
+	if x.wantsIndexMetrics() {
+		r.set("x-ms-cosmos-index-utilization", indexMetrics(pg.statement))
+	}
 	return r
 }
 
@@ -194,25 +197,27 @@ func (pg *page) plain(documents []*document) {
 	}
 }
 
-func (pg *page) count(documents []*document) {
-	n := 0
+func (pg *page) aggregate(documents []*document) {
+	total := pg.statement.Aggregation()
 	for _, d := range documents {
-		if pg.matches(d) && pg.statement.Counts(d.value()) {
-			n++
+		if pg.matches(d) {
+			total.Add(d.value())
 		}
 	}
-	row := encode(pg.statement.CountResult(n))
-	pg.documents, pg.bytes = [][]byte{row}, len(row)
+	if value, ok := total.Result(); ok {
+		row := encode(value)
+		pg.documents, pg.bytes = [][]byte{row}, len(row)
+	}
 }
 
 // sortedRow is a document with its place in the order.
 type sortedRow struct {
 	document *document
-	key      any
+	key      sql.Key
 }
 
-// sorted fills the page of a query that needs all rows at hand: ORDER BY, TOP,
-// OFFSET LIMIT.
+// sorted fills the page of a query that needs all rows at hand: ORDER BY,
+// DISTINCT, TOP, OFFSET LIMIT.
 func (pg *page) sorted(documents []*document) {
 	rows := pg.rows(documents)
 	skip, maximum := pg.statement.Window()
@@ -232,11 +237,8 @@ func (pg *page) sorted(documents []*document) {
 		next.Rows++
 		pg.add(row.document)
 		if pg.full() && i+1 < len(rows) && (maximum < 0 || next.Rows < maximum) {
-			next.Serial = row.document.slot.serial
-			if _, undefined := row.key.(sql.Undefined); !undefined {
-				next.Key = []any{row.key}
-			}
-			if len(next.String()) > maxToken {
+			next.Serial, next.Key = row.document.slot.serial, row.key
+			if pg.statement.Distinct() || len(next.String()) > maxToken {
 				next.Serial, next.Key = 0, nil
 			}
 			pg.next = &next
@@ -251,32 +253,42 @@ func (pg *page) rows(documents []*document) []sortedRow {
 	var rows []sortedRow
 	for _, d := range documents {
 		if pg.matches(d) && pg.shows(d) {
-			row := sortedRow{d, sql.Undefined{}}
+			row := sortedRow{document: d}
 			if ordered {
-				row.key = pg.statement.OrderKey(d.value())
+				row.key = pg.statement.Key(d.value())
 			}
 			rows = append(rows, row)
 		}
 	}
-	compare := func(a, b any, first, second uint64) int {
-		c := cmp.Or(sql.Order(a, b), cmp.Compare(first, second))
+	compare := func(a, b sql.Key, first, second uint64) int {
+		created := cmp.Compare(first, second)
 		if descending {
-			return -c
+			created = -created
 		}
-		return c
+		return cmp.Or(pg.statement.Compare(a, b), created)
 	}
 	slices.SortFunc(rows, func(a, b sortedRow) int {
 		return compare(a.key, b.key, a.document.slot.serial, b.document.slot.serial)
 	})
+	if pg.statement.Distinct() {
+		rows = pg.distinct(rows)
+	}
 	if pg.from.Serial == 0 {
 		return rows
 	}
-	var last any = sql.Undefined{}
-	if len(pg.from.Key) > 0 {
-		last = pg.from.Key[0]
-	}
 	return slices.DeleteFunc(rows, func(row sortedRow) bool {
-		return compare(row.key, last, row.document.slot.serial, pg.from.Serial) <= 0
+		return compare(row.key, pg.from.Key, row.document.slot.serial, pg.from.Serial) <= 0
+	})
+}
+
+// distinct leaves of the rows that are shown alike only the first.
+func (pg *page) distinct(rows []sortedRow) []sortedRow {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(rows, func(row sortedRow) bool {
+		value, _ := pg.statement.Select(row.document.value())
+		shown := sql.Canonical(value)
+		defer func() { seen[shown] = true }()
+		return seen[shown]
 	})
 }
 

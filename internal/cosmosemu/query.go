@@ -2,6 +2,7 @@ package cosmosemu
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -9,9 +10,9 @@ import (
 	"opfeed/internal/epk"
 )
 
-// crossPartition is the phrase by which SDKs know that they must put the answer
+// notServed is the phrase by which SDKs know that they must put the answer
 // together themselves.
-const crossPartition = "The provided cross partition query can not be directly served by the gateway. " +
+const notServed = "The provided cross partition query can not be directly served by the gateway. " +
 	"This is a first chance (internal) exception that all newer clients will know how to handle gracefully."
 
 // parseQuery reads {"query", "parameters"}.
@@ -31,7 +32,7 @@ func parseQuery(body []byte) (*sql.Statement, error) {
 	}
 	query, err := sql.Parse(sent.Query)
 	if err != nil {
-		return nil, err
+		return nil, refuseQuery(err)
 	}
 	parameters := make(map[string]any, len(sent.Parameters))
 	for _, p := range sent.Parameters {
@@ -40,7 +41,20 @@ func parseQuery(body []byte) (*sql.Statement, error) {
 		}
 		parameters[p.Name] = p.Value
 	}
-	return query.Bind(parameters)
+	statement, err := query.Bind(parameters)
+	if err != nil {
+		return nil, refuseQuery(err)
+	}
+	return statement, nil
+}
+
+// refuseQuery tells where the query is wrong in the form of the service.
+func refuseQuery(err error) error {
+	var malformed *sql.Error
+	if errors.As(err, &malformed) {
+		return refuse(http.StatusBadRequest, "%s", malformed.Report())
+	}
+	return err
 }
 
 // queryScope is where a query looks.
@@ -64,7 +78,27 @@ func (s *Server) queryItems(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !statement.From() {
+		return s.selectConstant(x, c, scope, statement)
+	}
 	return s.runQuery(x, c, scope, statement)
+}
+
+// selectConstant answers a query without FROM, which is about one row of
+// nothing.
+func (s *Server) selectConstant(x *exchange, c *container, scope *queryScope, statement *sql.Statement) (*reply, error) {
+	p := scope.partitions[0]
+	if err := x.arrive(p, p.position()); err != nil {
+		return nil, err
+	}
+	nothing := []*document{{raw: []byte("null"), slot: &slot{}}}
+	pg := &page{statement: statement, from: &continuation{}, items: 1}
+	if statement.Aggregates() {
+		pg.aggregate(nothing)
+	} else {
+		pg.sorted(nothing)
+	}
+	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(1, pg.bytes)), nil
 }
 
 // listItems is the plain list of a container's items.
@@ -122,7 +156,7 @@ func (x *exchange) queryScope(c *container, statement *sql.Statement) (*querySco
 			"cross partition query is required but disabled: set x-ms-documentdb-query-enablecrosspartition or a partition key")
 	}
 	if clause, needs := statement.NeedsWholeResult(); needs {
-		return nil, refuse(http.StatusBadRequest, "%s It has %s.", crossPartition, clause).because(substatusCrossPartition)
+		return nil, x.crossPartition(c, statement, clause)
 	}
 	return scope, nil
 }

@@ -60,7 +60,7 @@ func TestQueryRefusals(t *testing.T) {
 	for _, query := range []string{
 		"SELECT * FROM c ORDER BY c.n", "SELECT TOP 1 * FROM c", "SELECT VALUE COUNT(1) FROM c",
 		"SELECT * FROM c OFFSET 0 LIMIT 1", "SELECT * FROM c WHERE c.pk = 'p' OR c.pk = 'q' ORDER BY c.n",
-		"SELECT * FROM c WHERE c.pk = c.id ORDER BY c.n",
+		"SELECT * FROM c WHERE c.pk = c.id ORDER BY c.n", "SELECT DISTINCT c.n FROM c", "SELECT SUM(c.n) FROM c",
 	} {
 		_, _, err := r.query(query, everywhere, nil)
 		r.refused(err, http.StatusBadRequest, "1004")
@@ -71,14 +71,14 @@ func TestQueryRefusals(t *testing.T) {
 	for query, names := range map[string]string{
 		"SELECT * FROM c WHERE SOUNDEX(c.n) = 1": "SOUNDEX",
 		"SELECT * FROM c JOIN x IN c.list":       "JOIN",
-		"SELECT DISTINCT c.n FROM c":             "DISTINCT",
-		"SELECT SUM(c.n) FROM c":                 "SUM",
+		"SELECT c.n FROM c GROUP BY c.n":         "GROUP BY",
+		"SELECT COUNT(1), c.n FROM c":            "not contained in an aggregate function",
 		"SELECT * FROM c WHERE c.n = @missing":   "@missing",
 		"nonsense":                               "nonsense",
 	} {
 		_, _, err := r.query(query, pk("p"), nil)
 		r.refused(err, http.StatusBadRequest, "0")
-		if !strings.Contains(err.Error(), names) {
+		if !strings.Contains(err.Error(), names) || !strings.Contains(err.Error(), `"message": "{\"errors\":[{\"severity\":\"Error\",\"location\":`) {
 			t.Errorf("%s: %v", query, err)
 		}
 	}
@@ -115,6 +115,14 @@ func TestQueryPages(t *testing.T) {
 		{"SELECT VALUE c.id FROM c ORDER BY c.n DESC OFFSET 15 LIMIT 100", 4, 5, 2},
 		{"SELECT VALUE c.missing FROM c", 5, 0, 1},
 		{"SELECT TOP 3 VALUE c.id FROM c ORDER BY c.missing", 2, 3, 2},
+		{"SELECT VALUE c.id FROM c ORDER BY c.mod DESC, c.n", 3, 20, 7},
+		{"SELECT VALUE c.id FROM c ORDER BY c.mod, c.missing, c.n DESC OFFSET 3 LIMIT 9", 4, 9, 3},
+		{"SELECT DISTINCT VALUE c.mod FROM c", 2, 3, 2},
+		{"SELECT DISTINCT c.mod, {'m': c.mod} AS o FROM c", 1, 3, 3},
+		{"SELECT DISTINCT VALUE c.mod FROM c ORDER BY c.mod DESC", 2, 3, 2},
+		{"SELECT DISTINCT TOP 2 c.mod FROM c", 1, 2, 2},
+		{"SELECT DISTINCT VALUE c.missing FROM c", 2, 0, 1},
+		{"SELECT VALUE 1", 1, 1, 1},
 	} {
 		rows, pages, err := r.query(test.query, pk("p"), &azcosmos.QueryOptions{PageSizeHint: test.size})
 		if err != nil || len(rows) != test.rows || pages != test.pages {

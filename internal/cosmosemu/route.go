@@ -166,7 +166,7 @@ func (x *exchange) kindOf() string {
 		default:
 			return kindRead
 		}
-	case x.resource != resourceItems:
+	case x.resource != resourceItems || x.flag("x-ms-cosmos-is-query-plan-request"):
 		return kindMetadata
 	case method == http.MethodGet && x.isFeed():
 		return kindFeed
@@ -186,11 +186,12 @@ func (x *exchange) kindOf() string {
 
 // dispatch hands the request to its handler.
 func (s *Server) dispatch(x *exchange) (*reply, error) {
-	if x.flag("x-ms-cosmos-is-query-plan-request") {
-		return nil, refuse(http.StatusBadRequest, "query plans are not supported")
-	}
 	method := x.request.Method
-	if method == http.MethodPost && x.isQuery() {
+	switch {
+	case method != http.MethodPost:
+	case x.flag("x-ms-cosmos-is-query-plan-request"):
+		method = "PLAN"
+	case x.isQuery():
 		method = "QUERY"
 	}
 	handler, ok := handlers[x.resource][method]
@@ -255,6 +256,7 @@ var handlers = map[resource]map[string]handler{
 		http.MethodGet:  (*Server).readItems,
 		http.MethodPost: (*Server).writeItems,
 		"QUERY":         (*Server).queryItems,
+		"PLAN":          (*Server).planQuery,
 	},
 	resourceItem: {
 		http.MethodGet:    (*Server).readItem,

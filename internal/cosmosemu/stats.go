@@ -75,7 +75,7 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if r.URL.Path != "/_emulator/stats" || r.Method != http.MethodGet {
 		w.WriteHeader(http.StatusNotFound)
-		w.Write(errorBody("NotFound", "only GET /_emulator/stats is known here")) //nolint:errcheck // the client has gone
+		w.Write(errorBody("NotFound", "only GET /_emulator/stats is known here", "")) //nolint:errcheck // the client has gone
 		return
 	}
 	w.Write(encode(s.Stats())) //nolint:errcheck // the client has gone

@@ -2,12 +2,15 @@ package sql
 
 import (
 	"math"
+	"time"
 )
 
 // row is what an expression is evaluated against.
 type row struct {
 	document   any
 	parameters map[string]any
+	now        time.Time
+	results    []any // of the aggregates
 }
 
 type expression interface {
@@ -31,12 +34,16 @@ type (
 		names  []string
 		values []expression
 	}
-	not    struct{ of expression }
-	minus  struct{ of expression }
-	plus   struct{ of expression }
-	and    struct{ left, right expression }
-	or     struct{ left, right expression }
-	binary struct {
+	not  struct{ of expression }
+	sign struct {
+		operator string
+		of       expression
+	}
+	and         struct{ left, right expression }
+	or          struct{ left, right expression }
+	coalesce    struct{ left, right expression }
+	conditional struct{ condition, yes, no expression }
+	binary      struct {
 		operator    string
 		left, right expression
 	}
@@ -45,10 +52,15 @@ type (
 		list []expression
 	}
 	between struct{ of, low, high expression }
-	call    struct {
+	like    struct {
+		of, pattern expression
+		escape      string // empty: none
+	}
+	call struct {
 		function  *function
 		arguments []expression
 	}
+	aggregated struct{ number int }
 )
 
 func (e literal) eval(*row) any     { return e.value }
@@ -99,18 +111,18 @@ func (e not) eval(r *row) any {
 	return Undefined{}
 }
 
-func (e minus) eval(r *row) any {
-	if value, ok := e.of.eval(r).(float64); ok {
+func (e sign) eval(r *row) any {
+	value, ok := e.of.eval(r).(float64)
+	switch {
+	case !ok:
+		return Undefined{}
+	case e.operator == "-":
 		return number(-value)
-	}
-	return Undefined{}
-}
-
-func (e plus) eval(r *row) any {
-	if value, ok := e.of.eval(r).(float64); ok {
+	case e.operator == "~":
+		return float64(^toInt32(value))
+	default:
 		return value
 	}
-	return Undefined{}
 }
 
 // eval is false if either side is, even if the other is undefined.
@@ -147,6 +159,22 @@ func (e or) eval(r *row) any {
 	}
 }
 
+// eval takes null as it is: only undefined is replaced.
+func (e coalesce) eval(r *row) any {
+	if value := e.left.eval(r); !isUndefined(value) {
+		return value
+	}
+	return e.right.eval(r)
+}
+
+// eval takes any condition but true for false.
+func (e conditional) eval(r *row) any {
+	if e.condition.eval(r) == true {
+		return e.yes.eval(r)
+	}
+	return e.no.eval(r)
+}
+
 func (e binary) eval(r *row) any {
 	left, right := e.left.eval(r), e.right.eval(r)
 	if isUndefined(left) || isUndefined(right) {
@@ -163,7 +191,7 @@ func (e binary) eval(r *row) any {
 		a, ok := left.(string)
 		b, both := right.(string)
 		if ok && both {
-			return a + b
+			return text(a + b)
 		}
 		return Undefined{}
 	default:
@@ -203,9 +231,35 @@ func arithmetic(operator string, left, right any) any {
 		return number(a * b)
 	case "/":
 		return number(a / b)
-	default:
+	case "%":
 		return number(math.Mod(a, b))
+	default:
+		return float64(bitwise(operator, toInt32(a), toInt32(b)))
 	}
+}
+
+// bitwise works on 32 bits, like JavaScript: >>> alone knows no sign.
+func bitwise(operator string, a, b int32) int64 {
+	shift := uint32(b) & 31
+	switch operator {
+	case "&":
+		return int64(a & b)
+	case "|":
+		return int64(a | b)
+	case "^":
+		return int64(a ^ b)
+	case "<<":
+		return int64(a << shift)
+	case ">>":
+		return int64(a >> shift)
+	default:
+		return int64(uint32(a) >> shift)
+	}
+}
+
+// toInt32 keeps the lowest 32 bits of the whole part.
+func toInt32(value float64) int32 {
+	return int32(uint32(int64(math.Mod(math.Trunc(value), 1<<32)))) //nolint:gosec // to cut off is what is wanted
 }
 
 // number is undefined for what JSON cannot hold.
@@ -229,6 +283,15 @@ func (e in) eval(r *row) any {
 	return false
 }
 
+func (e like) eval(r *row) any {
+	value, ok := e.of.eval(r).(string)
+	pattern, both := e.pattern.eval(r).(string)
+	if !ok || !both {
+		return Undefined{}
+	}
+	return parsePattern(pattern, e.escape).matches(value)
+}
+
 func (e between) eval(r *row) any {
 	value := e.of.eval(r)
 	low := relation(">=", value, e.low.eval(r))
@@ -244,5 +307,13 @@ func (e call) eval(r *row) any {
 			return Undefined{}
 		}
 	}
-	return e.function.call(arguments)
+	return e.function.call(r, arguments)
+}
+
+// eval is the aggregate's result once all rows were added.
+func (e aggregated) eval(r *row) any {
+	if e.number < len(r.results) {
+		return r.results[e.number]
+	}
+	return Undefined{}
 }

@@ -1,23 +1,11 @@
 package sql
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// Error is a query that is malformed, or uses what is not known here.
-type Error struct {
-	Message string
-}
-
-func (e *Error) Error() string { return e.Message }
-
-func errorf(format string, args ...any) error {
-	return &Error{Message: fmt.Sprintf(format, args...)}
-}
 
 type tokenKind uint8
 
@@ -35,14 +23,14 @@ type token struct {
 	text   string // as written, but for strings: decoded
 	upper  string // names only
 	number float64
-	at     int
+	span
 }
 
 func (t token) String() string {
 	if t.kind == tokenEnd {
 		return "end of query"
 	}
-	return fmt.Sprintf("%q at position %d", t.text, t.at)
+	return t.text
 }
 
 // is reports whether the token is this keyword (upper case) or symbol.
@@ -52,24 +40,31 @@ func (t token) is(text string) bool {
 
 // Longest first.
 var symbols = []string{
-	"<=", ">=", "!=", "<>", "||", "??",
+	">>>", "<<", ">>", "<=", ">=", "!=", "<>", "||", "??",
 	"(", ")", "[", "]", "{", "}", ",", ".", ":", "=", "<", ">", "+", "-", "*", "/", "%", "?", "&", "|", "^", "~",
 }
 
+// lex cuts the text into tokens and leaves out white space and comments, which
+// go from -- to the end of the line.
 func lex(text string) ([]token, error) {
 	var tokens []token
 	for at := 0; ; {
 		for at < len(text) && strings.IndexByte(" \t\r\n", text[at]) >= 0 {
 			at++
 		}
-		if at == len(text) {
-			return append(tokens, token{kind: tokenEnd, at: at}), nil
+		switch {
+		case at == len(text):
+			return append(tokens, token{kind: tokenEnd, span: span{at, at}}), nil
+		case strings.HasPrefix(text[at:], "--"):
+			line, _, _ := strings.Cut(text[at:], "\n")
+			at += len(line)
+			continue
 		}
 		next, length, err := lexOne(text[at:], at)
 		if err != nil {
 			return nil, err
 		}
-		next.at = at
+		next.span = span{at, at + length}
 		tokens = append(tokens, next)
 		at += length
 	}
@@ -83,7 +78,7 @@ func lexOne(text string, at int) (token, int, error) {
 	case c == '@':
 		name := leadingName(text[1:])
 		if name == "" {
-			return token{}, 0, errorf("syntax error: parameter without a name at position %d", at)
+			return token{}, 0, span{at, at + 1}.refuse(codeSyntax, "Syntax error, a parameter without a name near '@'.")
 		}
 		return token{kind: tokenParameter, text: "@" + name}, len(name) + 1, nil
 	case isDigit(c), c == '.' && len(text) > 1 && isDigit(text[1]):
@@ -96,8 +91,8 @@ func lexOne(text string, at int) (token, int, error) {
 			return token{kind: tokenSymbol, text: symbol}, len(symbol), nil
 		}
 	}
-	r, _ := utf8.DecodeRuneInString(text)
-	return token{}, 0, errorf("syntax error: unexpected %q at position %d", r, at)
+	r, length := utf8.DecodeRuneInString(text)
+	return token{}, 0, span{at, at + length}.refuse(codeSyntax, "Syntax error, incorrect syntax near '%c'.", r)
 }
 
 func lexNumber(text string, at int) (token, int, error) {
@@ -108,36 +103,39 @@ func lexNumber(text string, at int) (token, int, error) {
 	}
 	value, err := strconv.ParseFloat(text[:n], 64)
 	if err != nil || strings.ContainsAny(text[:n], "_xXpPiInN") {
-		return token{}, 0, errorf("syntax error: invalid number %q at position %d", text[:n], at)
+		return token{}, 0, span{at, at + n}.refuse(codeNumber, "Syntax error, invalid numeric value token '%.50s'.", text[:n])
 	}
 	return token{kind: tokenNumber, text: text[:n], number: value}, n, nil
 }
 
 // lexString reads a string in single or double quotes, with JSON's escapes.
 func lexString(text string, at int) (token, int, error) {
+	refuse := func(length int, what string) (token, int, error) {
+		return token{}, 0, span{at, at + length}.refuse(codeString, "Syntax error, invalid string literal token: %s.", what)
+	}
 	var value []byte
 	for i := 1; i < len(text); {
 		switch c := text[i]; {
 		case c == text[0]:
 			if !utf8.Valid(value) {
-				return token{}, 0, errorf("syntax error: invalid UTF-8 in the string at position %d", at)
+				return refuse(i+1, "no UTF-8")
 			}
 			return token{kind: tokenString, text: string(value)}, i + 1, nil
 		case c == '\\':
 			r, n, ok := unescape(text[i:])
 			if !ok {
-				return token{}, 0, errorf("syntax error: invalid escape in the string at position %d", at)
+				return refuse(i+1, "unknown escape")
 			}
 			value = utf8.AppendRune(value, r)
 			i += n
 		case c < 0x20:
-			return token{}, 0, errorf("syntax error: control character in the string at position %d", at)
+			return refuse(i+1, "control character")
 		default:
 			value = append(value, c)
 			i++
 		}
 	}
-	return token{}, 0, errorf("syntax error: unclosed string at position %d", at)
+	return refuse(len(text), "unclosed")
 }
 
 func unescape(text string) (rune, int, bool) {

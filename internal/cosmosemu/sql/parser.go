@@ -1,18 +1,39 @@
 package sql
 
 import (
-	"slices"
+	"fmt"
 )
 
-// maxDepth bounds nesting, so that no query exhausts the stack.
-const maxDepth = 200
+// Bounds on a query, so that none exhausts the stack or takes for ever.
+const (
+	maxText      = 512 << 10 // bytes: the service's limit
+	maxDepth     = 200       // nested brackets and prefixes
+	maxOperators = 50_000    // operators, dots and brackets behind a path
+	maxIn        = 6_000     // values after IN
+)
 
 type parser struct {
-	tokens     []token
-	at         int
-	depth      int
-	alias      string
+	tokens    []token
+	at        int
+	depth     int
+	operators int
+
+	names      []token    // identifiers that must be the alias of FROM
+	paths      [][]string // properties, as far as they are read
 	parameters []string
+
+	// Aggregates may stand in the selection, but not in each other.
+	aggregating aggregating
+	aggregates  []aggregate
+	outside     *token // the first identifier in the selection but outside of them
+}
+
+func newParser(text string) (*parser, error) {
+	if len(text) > maxText {
+		return nil, span{0, len(text)}.refuse(codeSyntax, "The query is longer than %d bytes.", maxText)
+	}
+	tokens, err := lex(text)
+	return &parser{tokens: tokens}, err
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -36,33 +57,60 @@ func (p *parser) accept(text string) bool {
 
 func (p *parser) expect(text string) error {
 	if !p.accept(text) {
-		return errorf("syntax error: expected %s, found %s", text, p.peek())
+		return p.peek().unexpected(text)
+	}
+	return nil
+}
+
+// since is the text from a token that was read to the last one that was.
+func (p *parser) since(first token) span {
+	return span{first.start, p.tokens[p.at-1].end}
+}
+
+// nest counts one level more; the caller calls the function that it returns.
+func (p *parser) nest() (func(), error) {
+	if p.depth++; p.depth > maxDepth {
+		return nil, p.peek().refuse(codeSyntax, "The query is nested too deeply.")
+	}
+	return func() { p.depth-- }, nil
+}
+
+func (p *parser) operator() error {
+	if p.operators++; p.operators > maxOperators {
+		return p.peek().refuse(codeSyntax, "The query has more than %d operators.", maxOperators)
 	}
 	return nil
 }
 
 // Binding powers, loosest first.
 const (
-	powerOr = iota + 1
+	powerConditional = iota + 1
+	powerCoalesce
+	powerOr
 	powerAnd
 	powerCompare
+	powerBitOr
+	powerBitXor
+	powerBitAnd
 	powerConcat
+	powerShift
 	powerSum
 	powerProduct
+
+	powerAny = powerConditional
 )
 
 var powers = map[string]int{
-	"OR": powerOr, "AND": powerAnd,
+	"?": powerConditional, "??": powerCoalesce, "OR": powerOr, "AND": powerAnd,
 	"=": powerCompare, "!=": powerCompare, "<>": powerCompare,
 	"<": powerCompare, "<=": powerCompare, ">": powerCompare, ">=": powerCompare,
-	"IN": powerCompare, "BETWEEN": powerCompare, "NOT": powerCompare,
+	"IN": powerCompare, "BETWEEN": powerCompare, "LIKE": powerCompare, "NOT": powerCompare,
+	"|": powerBitOr, "^": powerBitXor, "&": powerBitAnd,
 	"||": powerConcat,
-	"+":  powerSum, "-": powerSum,
+	"<<": powerShift, ">>": powerShift, ">>>": powerShift,
+	"+": powerSum, "-": powerSum,
 	"*": powerProduct, "/": powerProduct, "%": powerProduct,
 }
-
-// unknownOperators are refused by name where an operator may stand.
-var unknownOperators = []string{"??", "?", "&", "|", "^", "~", "LIKE"}
 
 func operatorPower(t token) int {
 	switch t.kind {
@@ -75,58 +123,68 @@ func operatorPower(t token) int {
 	}
 }
 
+func isBitwise(power int) bool { return power >= powerBitOr && power <= powerBitAnd }
+
 // expression reads operators that bind at least as tightly as power.
 func (p *parser) expression(power int) (expression, error) {
-	if p.depth++; p.depth > maxDepth {
-		return nil, errorf("the query is nested too deeply")
-	}
-	defer func() { p.depth-- }()
-	left, err := p.unary()
+	leave, err := p.nest()
 	if err != nil {
 		return nil, err
 	}
-	for {
+	defer leave()
+	left, err := p.unary()
+	for err == nil {
 		t := p.peek()
-		if slices.ContainsFunc(unknownOperators, t.is) {
-			return nil, errorf("operator %s is not supported", t.text)
-		}
 		binding := operatorPower(t)
 		if binding == 0 || binding < power {
 			return left, nil
 		}
 		p.next()
-		if left, err = p.infix(left, t, binding); err != nil {
-			return nil, err
+		if err = p.operator(); err == nil {
+			left, err = p.infix(left, t, binding)
+		}
+		if err == nil {
+			err = p.ambiguous(binding)
 		}
 	}
+	return nil, err
 }
+
+// ambiguous refuses a bitwise operator and a comparison side by side: C reads
+// one thing, the eye another, and the service's reading is not documented.
+func (p *parser) ambiguous(before int) error {
+	after := operatorPower(p.peek())
+	if isBitwise(before) && after == powerCompare || before == powerCompare && isBitwise(after) {
+		return p.peek().unsupported("a bitwise operator beside a comparison without parentheses is ambiguous and")
+	}
+	return nil
+}
+
+// operand reads what stands beside a comparison.
+func (p *parser) operand() (expression, error) { return p.expression(powerBitAnd + 1) }
 
 func (p *parser) infix(left expression, t token, binding int) (expression, error) {
 	switch {
 	case t.is("NOT"):
-		if !p.peek().is("IN") && !p.peek().is("BETWEEN") {
-			return nil, errorf("syntax error: expected IN or BETWEEN after NOT, found %s", p.peek())
+		if next := p.peek(); !next.is("IN") && !next.is("BETWEEN") && !next.is("LIKE") {
+			return nil, next.unexpected("IN, BETWEEN or LIKE")
 		}
 		positive, err := p.infix(left, p.next(), binding)
 		return not{positive}, err
 	case t.is("IN"):
-		list, err := p.list("(", ")")
-		if err == nil && len(list) == 0 {
-			err = errorf("syntax error: IN needs at least one value")
-		}
-		return in{left, list}, err
+		return p.in(left)
 	case t.is("BETWEEN"):
-		low, err := p.expression(powerCompare + 1)
-		if err != nil {
-			return nil, err
-		}
-		if err := p.expect("AND"); err != nil {
-			return nil, err
-		}
-		high, err := p.expression(powerCompare + 1)
-		return between{left, low, high}, err
+		return p.between(left)
+	case t.is("LIKE"):
+		return p.like(left)
+	case t.is("?"):
+		return p.conditional(left)
 	}
-	right, err := p.expression(binding + 1)
+	tighter := binding + 1
+	if binding == powerCompare {
+		tighter = powerBitAnd + 1
+	}
+	right, err := p.expression(tighter)
 	switch {
 	case err != nil:
 		return nil, err
@@ -134,32 +192,83 @@ func (p *parser) infix(left expression, t token, binding int) (expression, error
 		return and{left, right}, nil
 	case t.is("OR"):
 		return or{left, right}, nil
+	case t.is("??"):
+		return coalesce{left, right}, nil
 	default:
 		return binary{t.text, left, right}, nil
 	}
 }
 
+func (p *parser) in(left expression) (expression, error) {
+	open := p.peek()
+	list, err := p.list("(", ")")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, p.since(open).refuse(codeSyntax, "Syntax error, incorrect syntax near ')'. IN takes at least one value.")
+	case len(list) > maxIn:
+		return nil, p.since(open).refuse(codeSyntax, "IN takes at most %d values.", maxIn)
+	}
+	return in{left, list}, nil
+}
+
+func (p *parser) between(left expression) (expression, error) {
+	low, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.expect("AND"); err != nil {
+		return nil, err
+	}
+	high, err := p.operand()
+	return between{left, low, high}, err
+}
+
+func (p *parser) like(left expression) (expression, error) {
+	pattern, err := p.operand()
+	if err != nil || !p.accept("ESCAPE") {
+		return like{left, pattern, ""}, err
+	}
+	escape := p.next()
+	if escape.kind != tokenString || len([]rune(escape.text)) != 1 {
+		return nil, escape.unexpected("a string of one character after ESCAPE")
+	}
+	return like{left, pattern, escape.text}, nil
+}
+
+func (p *parser) conditional(condition expression) (expression, error) {
+	yes, err := p.expression(powerConditional)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.expect(":"); err != nil {
+		return nil, err
+	}
+	no, err := p.expression(powerConditional)
+	return conditional{condition, yes, no}, err
+}
+
 func (p *parser) unary() (expression, error) {
 	t := p.peek()
-	if !t.is("NOT") && !t.is("-") && !t.is("+") {
+	if !t.is("NOT") && !t.is("-") && !t.is("+") && !t.is("~") {
 		return p.postfix()
 	}
 	p.next()
-	if p.depth++; p.depth > maxDepth {
-		return nil, errorf("the query is nested too deeply")
+	leave, err := p.nest()
+	if err != nil {
+		return nil, err
 	}
-	defer func() { p.depth-- }()
+	defer leave()
 	operand, err := p.unary()
 	switch {
 	case err != nil:
 		return nil, err
-	case t.is("-"):
-		return minus{operand}, nil
-	case t.is("+"):
-		return plus{operand}, nil
+	case !t.is("NOT"):
+		return sign{t.text, operand}, nil
 	}
 	if next := p.peek(); operatorPower(next) > powerAnd {
-		return nil, errorf("NOT before an unparenthesised %s is ambiguous: write NOT (…)", next.text)
+		return nil, next.unsupported("NOT before an unparenthesised %s is ambiguous and", next)
 	}
 	return not{operand}, nil
 }
@@ -171,17 +280,23 @@ func (p *parser) postfix() (expression, error) {
 		switch {
 		case p.accept("."):
 			name := p.next()
-			if name.kind != tokenName {
-				return nil, errorf("syntax error: expected a property name, found %s", name)
-			}
-			if reserved[name.upper] {
-				return nil, errorf("syntax error: %s is a keyword: write [\"%s\"]", name, name.text)
+			switch {
+			case name.kind != tokenName:
+				return nil, name.unexpected("the name of a property")
+			case reserved[name.upper]:
+				return nil, name.unexpected(fmt.Sprintf("the name of a property; write [\"%s\"] for one that is a keyword", name))
 			}
 			e = property{e, name.text}
 		case p.accept("["):
 			e, err = p.subscript(e)
 		default:
+			if names, ok := path(e); ok && len(names) > 0 {
+				p.paths = append(p.paths, names)
+			}
 			return e, nil
+		}
+		if err == nil {
+			err = p.operator()
 		}
 	}
 	return nil, err
@@ -189,16 +304,13 @@ func (p *parser) postfix() (expression, error) {
 
 func (p *parser) subscript(of expression) (expression, error) {
 	t := p.next()
-	if err := p.expect("]"); err != nil {
-		return nil, err
-	}
 	switch {
 	case t.kind == tokenString:
-		return property{of, t.text}, nil
+		return property{of, t.text}, p.expect("]")
 	case t.kind == tokenNumber && t.number == float64(int32(t.number)):
-		return element{of, int(t.number)}, nil
+		return element{of, int(t.number)}, p.expect("]")
 	default:
-		return nil, errorf("only a string or a whole number is supported between [ and ], found %s", t)
+		return nil, t.unexpected("a string or a whole number between [ and ]")
 	}
 }
 
@@ -219,11 +331,11 @@ func (p *parser) primary() (expression, error) {
 	case t.is("UNDEFINED"):
 		return literal{Undefined{}}, nil
 	case t.is("SELECT"):
-		return nil, errorf("subqueries are not supported")
-	case t.is("EXISTS"), t.is("ARRAY") && p.peek().is("("):
-		return nil, errorf("%s with a subquery is not supported", t.upper)
+		return nil, t.unsupported("a subquery is")
+	case (t.is("EXISTS") || t.is("ARRAY") || t.is("ALL") || t.is("FIRST") || t.is("LAST")) && p.peek().is("("):
+		return nil, t.unsupported("%s with a subquery is", t.upper)
 	case t.is("("):
-		e, err := p.expression(powerOr)
+		e, err := p.expression(powerAny)
 		if err != nil {
 			return nil, err
 		}
@@ -237,13 +349,18 @@ func (p *parser) primary() (expression, error) {
 	case t.kind == tokenName && p.peek().is("("):
 		return p.call(t)
 	case t.kind == tokenName && !reserved[t.upper]:
-		if t.text != p.alias {
-			return nil, errorf("identifier %q could not be resolved", t.text)
-		}
-		return root{}, nil
+		return p.identifier(t), nil
 	default:
-		return nil, errorf("syntax error: unexpected %s", t)
+		return nil, t.unexpected("")
 	}
+}
+
+func (p *parser) identifier(t token) expression {
+	p.names = append(p.names, t)
+	if p.aggregating == aggregateAllowed && p.outside == nil {
+		p.outside = &t
+	}
+	return root{}
 }
 
 // list reads expressions between two brackets.
@@ -258,7 +375,7 @@ func (p *parser) list(open, end string) ([]expression, error) {
 				return nil, err
 			}
 		}
-		item, err := p.expression(powerOr)
+		item, err := p.expression(powerAny)
 		if err != nil {
 			return nil, err
 		}
@@ -277,12 +394,12 @@ func (p *parser) object() (expression, error) {
 		}
 		name := p.next()
 		if name.kind != tokenString && name.kind != tokenName {
-			return nil, errorf("syntax error: expected a property name, found %s", name)
+			return nil, name.unexpected("the name of a property")
 		}
 		if err := p.expect(":"); err != nil {
 			return nil, err
 		}
-		value, err := p.expression(powerOr)
+		value, err := p.expression(powerAny)
 		if err != nil {
 			return nil, err
 		}
@@ -292,24 +409,22 @@ func (p *parser) object() (expression, error) {
 }
 
 func (p *parser) call(name token) (expression, error) {
+	if newTally, ok := aggregates[name.upper]; ok {
+		return p.aggregate(name, newTally)
+	}
 	f, ok := functions[functionKey(name.text)]
-	switch {
-	case aggregates[name.upper]:
-		return nil, errorf("aggregate %s is not supported here: COUNT must be the only selected expression", name.upper)
-	case !ok:
-		return nil, errorf("function %q is not supported", name.text)
+	if !ok {
+		return nil, name.refuse(codeFunction, "'%s' is not a recognized built-in function name.", name)
 	}
 	arguments, err := p.list("(", ")")
 	if err != nil {
 		return nil, err
 	}
 	if n := len(arguments); n < f.min || f.max >= 0 && n > f.max {
-		return nil, errorf("function %s does not take %d arguments", f.name, n)
+		return nil, p.since(name).refuse(codeArguments, "The %s function does not take %d argument(s).", f.name, n)
 	}
 	return call{f, arguments}, nil
 }
-
-var aggregates = map[string]bool{"COUNT": true, "SUM": true, "AVG": true, "MIN": true, "MAX": true}
 
 // reserved words are neither aliases nor, after a dot, properties.
 var reserved = func() map[string]bool {

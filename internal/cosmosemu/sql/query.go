@@ -7,10 +7,17 @@ import (
 
 // Query is a query that has been read. It is immutable.
 type Query struct {
+	text       string
+	start      int        // of SELECT
+	from       span       // FROM name; empty: the query is of one row, nothing
+	alias      string     // of the documents
 	where      expression // nil: every document
+	filter     span       // the text of where
+	paths      [][]string // that WHERE looks at
 	selected   selection
-	order      expression // nil: none
-	descending bool
+	aggregates []aggregate
+	order      []orderItem
+	ordered    span // ORDER BY …
 	top        bound
 	offset     bound
 	limit      bound
@@ -19,11 +26,19 @@ type Query struct {
 
 // selection is what a row becomes.
 type selection struct {
-	star   bool
-	value  expression // SELECT VALUE
-	names  []string
-	fields []expression
-	count  expression // COUNT(expr), by name names[0] or alone
+	distinct bool
+	star     bool
+	value    expression // SELECT VALUE
+	names    []string
+	fields   []expression
+	spans    []span // of each field, or of value, without AS and the name
+	end      int
+}
+
+type orderItem struct {
+	of         expression
+	at         span
+	descending bool
 }
 
 // bound is a row count: not there, a number, or a parameter.
@@ -31,237 +46,250 @@ type bound struct{ of expression }
 
 // Parse reads a query.
 func Parse(text string) (*Query, error) {
-	tokens, err := lex(text)
+	p, err := newParser(text)
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{tokens: tokens}
-	return p.query()
+	q := &Query{text: text}
+	if err := p.query(q); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // ParseCondition reads what guards a patch: FROM alias WHERE expression.
 func ParseCondition(text string) (*Query, error) {
-	tokens, err := lex(text)
+	p, err := newParser(text)
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{tokens: tokens}
-	q := &Query{selected: selection{star: true}}
-	if err := p.from(); err != nil {
+	q := &Query{text: text, selected: selection{star: true}}
+	alias, err := p.from()
+	if err != nil {
 		return nil, err
 	}
 	if err := p.expect("WHERE"); err != nil {
 		return nil, err
 	}
-	if q.where, err = p.expression(powerOr); err != nil {
+	if q.where, err = p.expression(powerAny); err != nil {
 		return nil, err
 	}
 	if len(p.parameters) > 0 {
-		return nil, errorf("a condition has no parameters: %s", p.parameters[0])
+		return nil, p.peek().unsupported("a parameter (%s) in a condition is", p.parameters[0])
 	}
-	return q, p.end()
+	return q, p.end(alias)
 }
 
-// query reads FROM before SELECT, because the selection uses its alias.
-func (p *parser) query() (*Query, error) {
-	q := &Query{}
+// query reads the clauses in their order.
+func (p *parser) query(q *Query) (err error) {
+	q.start = p.peek().start
 	if err := p.expect("SELECT"); err != nil {
-		return nil, err
+		return err
 	}
-	start := p.at
-	if err := p.skipToFrom(); err != nil {
-		return nil, err
-	}
-	if err := p.from(); err != nil {
-		return nil, err
-	}
-	rest := p.at
-	p.at = start
 	if err := p.selection(q); err != nil {
-		return nil, err
+		return err
 	}
-	if !p.peek().is("FROM") {
-		return nil, errorf("syntax error: unexpected %s", p.peek())
+	if from := p.peek(); from.is("FROM") {
+		if q.alias, err = p.from(); err != nil {
+			return err
+		}
+		q.from = p.since(from)
 	}
-	p.at = rest
-	if err := p.clauses(q); err != nil {
-		return nil, err
+	if err := p.where(q); err != nil {
+		return err
+	}
+	if t := p.peek(); t.is("GROUP") {
+		return t.unsupported("GROUP BY is")
+	}
+	if err := p.order(q); err != nil {
+		return err
+	}
+	if err := p.window(q); err != nil {
+		return err
+	}
+	if len(q.aggregates) > 0 && (q.order != nil || q.top.of != nil || q.limit.of != nil) {
+		return span{0, len(q.text)}.unsupported("%s with ORDER BY, TOP or OFFSET LIMIT is", q.aggregates[0].name)
 	}
 	q.parameters = p.parameters
-	return q, p.end()
-}
-
-func (p *parser) skipToFrom() error {
-	for !p.peek().is("FROM") || p.at > 0 && p.tokens[p.at-1].is(".") {
-		if p.next().kind == tokenEnd {
-			return errorf("a query without FROM is not supported")
-		}
+	if err := p.end(q.alias); err != nil {
+		return err
+	}
+	if q.selected.star && q.alias == "" {
+		return span{0, len(q.text)}.refuse(codeSyntax, "'SELECT *' is not valid if FROM clause is omitted.")
 	}
 	return nil
 }
 
-func (p *parser) from() error {
+// from reads FROM with the name of the container and perhaps an alias, and
+// returns the one that documents go by.
+func (p *parser) from() (alias string, err error) {
 	if err := p.expect("FROM"); err != nil {
-		return err
+		return "", err
 	}
 	name := p.next()
 	if name.kind != tokenName || reserved[name.upper] {
-		return errorf("syntax error: expected a name after FROM, found %s", name)
+		return "", name.unexpected("a name after FROM")
 	}
-	p.alias = name.text
-	if p.peek().is(".") || p.peek().is("[") || p.peek().is("IN") || p.peek().is("JOIN") || p.peek().is(",") {
-		return errorf("FROM with more than one container name is not supported: %s", p.peek())
+	if next := p.peek(); next.is(".") || next.is("[") || next.is("IN") || next.is("JOIN") || next.is(",") {
+		return "", next.unsupported("FROM with more than one container name (%s) is", next)
 	}
+	alias, err = p.alias(name.text)
+	if next := p.peek(); err == nil && (next.is("IN") || next.is("JOIN")) {
+		err = next.unsupported("%s is", next.upper)
+	}
+	return alias, err
+}
+
+// alias reads [AS] name, or returns the fallback.
+func (p *parser) alias(fallback string) (string, error) {
 	as := p.accept("AS")
-	if t := p.peek(); t.kind == tokenName && !reserved[t.upper] {
-		p.alias = p.next().text
-	} else if as {
-		return errorf("syntax error: expected a name after AS, found %s", t)
+	switch t := p.peek(); {
+	case t.kind == tokenName && !reserved[t.upper]:
+		return p.next().text, nil
+	case as:
+		return "", t.unexpected("a name after AS")
+	default:
+		return fallback, nil
 	}
-	if p.peek().is("IN") || p.peek().is("JOIN") {
-		return errorf("%s is not supported", p.peek().upper)
-	}
-	return nil
 }
 
 func (p *parser) selection(q *Query) (err error) {
-	if p.peek().is("DISTINCT") {
-		return errorf("DISTINCT is not supported")
-	}
+	s := &q.selected
+	s.distinct = p.accept("DISTINCT")
 	if p.accept("TOP") {
 		if q.top, err = p.bound("TOP"); err != nil {
 			return err
 		}
 	}
-	s := &q.selected
-	if p.accept("*") {
+	p.aggregating = aggregateAllowed
+	switch {
+	case p.accept("*"):
 		s.star = true
-		return nil
+	case p.accept("VALUE"):
+		first := p.peek()
+		s.value, err = p.expression(powerAny)
+		s.spans = []span{p.since(first)}
+	default:
+		err = p.fields(s)
 	}
-	if p.accept("VALUE") {
-		if s.count, err = p.count(); err == nil && s.count == nil {
-			s.value, err = p.expression(powerOr)
-		}
+	if err != nil {
 		return err
 	}
+	p.aggregating = aggregateRefused
+	s.end = p.tokens[p.at-1].end
+	q.aggregates = p.aggregates
+	if t := p.outside; t != nil && len(q.aggregates) > 0 {
+		return t.refuse(codeSyntax, "The reference to '%s' is invalid in the select list because it is not contained in an aggregate function.", t)
+	}
+	return nil
+}
+
+func (p *parser) fields(s *selection) error {
 	for {
 		if err := p.field(s); err != nil {
 			return err
 		}
 		if !p.accept(",") {
-			break
-		}
-		if s.count != nil {
-			return errorf("COUNT must be the only selected expression")
+			return nil
 		}
 	}
-	return nil
 }
 
 func (p *parser) field(s *selection) error {
-	count, err := p.count()
+	first := p.peek()
+	field, err := p.expression(powerAny)
 	if err != nil {
 		return err
 	}
-	var field expression
-	if count != nil {
-		if len(s.fields) > 0 {
-			return errorf("COUNT must be the only selected expression")
-		}
-		s.count = count
-	} else if field, err = p.expression(powerOr); err != nil {
-		return err
-	}
+	at := p.since(first)
 	name := ""
 	switch of := field.(type) {
 	case property:
 		name = of.name
 	case root:
-		name = p.alias
+		name = first.text
 	}
-	as := p.accept("AS")
-	if t := p.peek(); t.kind == tokenName && !reserved[t.upper] {
-		name = p.next().text
-	} else if as {
-		return errorf("syntax error: expected a name after AS, found %s", t)
+	if name, err = p.alias(name); err != nil {
+		return err
 	}
 	if name == "" {
-		name = fmt.Sprintf("$%d", len(s.names)+1)
+		unnamed := 1
+		for slices.Contains(s.names, fmt.Sprintf("$%d", unnamed)) {
+			unnamed++
+		}
+		name = fmt.Sprintf("$%d", unnamed)
 	}
 	if slices.Contains(s.names, name) {
-		return errorf("%q is selected twice", name)
+		return at.refuse(codeSyntax, "The property name '%s' is selected twice.", name)
 	}
-	s.names, s.fields = append(s.names, name), append(s.fields, field)
+	s.names, s.fields, s.spans = append(s.names, name), append(s.fields, field), append(s.spans, at)
 	return nil
 }
 
-// count reads COUNT(expr), or nothing.
-func (p *parser) count() (expression, error) {
-	if !p.peek().is("COUNT") || !p.tokens[p.at+1].is("(") {
-		return nil, nil
+func (p *parser) where(q *Query) (err error) {
+	if !p.accept("WHERE") {
+		return nil
 	}
-	p.next()
-	arguments, err := p.list("(", ")")
-	if err != nil {
-		return nil, err
-	}
-	if len(arguments) != 1 {
-		return nil, errorf("COUNT takes one argument")
-	}
-	return arguments[0], nil
+	first := p.peek()
+	p.paths = nil
+	q.where, err = p.expression(powerAny)
+	q.filter, q.paths = p.since(first), p.paths
+	return err
 }
 
-func (p *parser) clauses(q *Query) (err error) {
-	if p.accept("WHERE") {
-		if q.where, err = p.expression(powerOr); err != nil {
-			return err
-		}
+func (p *parser) order(q *Query) error {
+	first := p.peek()
+	if !p.accept("ORDER") {
+		return nil
 	}
-	if p.peek().is("GROUP") {
-		return errorf("GROUP BY is not supported")
-	}
-	if p.accept("ORDER") {
-		if err := p.order(q); err != nil {
-			return err
-		}
-	}
-	if p.accept("OFFSET") {
-		if q.offset, err = p.bound("OFFSET"); err != nil {
-			return err
-		}
-		if err := p.expect("LIMIT"); err != nil {
-			return err
-		}
-		if q.limit, err = p.bound("LIMIT"); err != nil {
-			return err
-		}
-		if q.top.of != nil {
-			return errorf("TOP and OFFSET LIMIT exclude each other")
-		}
-	}
-	if q.selected.count != nil && (q.order != nil || q.top.of != nil || q.limit.of != nil) {
-		return errorf("COUNT with ORDER BY, TOP or OFFSET LIMIT is not supported")
-	}
-	return nil
-}
-
-func (p *parser) order(q *Query) (err error) {
 	if err := p.expect("BY"); err != nil {
 		return err
 	}
-	if q.order, err = p.expression(powerOr); err != nil {
-		return err
+	for {
+		item, err := p.orderItem()
+		if err != nil {
+			return err
+		}
+		q.order = append(q.order, item)
+		if !p.accept(",") {
+			q.ordered = p.since(first)
+			return nil
+		}
 	}
-	if _, ok := path(q.order); !ok {
-		return errorf("ORDER BY takes the path of a property")
+}
+
+func (p *parser) orderItem() (orderItem, error) {
+	first := p.peek()
+	of, err := p.expression(powerAny)
+	if err != nil {
+		return orderItem{}, err
 	}
-	if q.descending = p.accept("DESC"); !q.descending {
+	item := orderItem{of: of, at: p.since(first)}
+	if names, ok := path(of); !ok || len(names) == 0 {
+		return orderItem{}, item.at.unsupported("ORDER BY anything but the path of a property is")
+	}
+	if item.descending = p.accept("DESC"); !item.descending {
 		p.accept("ASC")
 	}
-	if p.peek().is(",") {
-		return errorf("ORDER BY with several paths (a composite index) is not supported")
+	return item, nil
+}
+
+func (p *parser) window(q *Query) (err error) {
+	t := p.peek()
+	if !p.accept("OFFSET") {
+		return nil
 	}
-	return nil
+	if q.top.of != nil {
+		return t.refuse(codeSyntax, "Syntax error, incorrect syntax near 'OFFSET'. TOP and OFFSET LIMIT exclude each other.")
+	}
+	if q.offset, err = p.bound("OFFSET"); err != nil {
+		return err
+	}
+	if err := p.expect("LIMIT"); err != nil {
+		return err
+	}
+	q.limit, err = p.bound("LIMIT")
+	return err
 }
 
 func (p *parser) bound(clause string) (bound, error) {
@@ -272,13 +300,19 @@ func (p *parser) bound(clause string) (bound, error) {
 		p.parameters = append(p.parameters, t.text)
 		return bound{parameter{t.text}}, nil
 	default:
-		return bound{}, errorf("syntax error: expected a whole number after %s, found %s", clause, t)
+		return bound{}, t.unexpected("a whole number after " + clause)
 	}
 }
 
-func (p *parser) end() error {
+// end demands that nothing is left, and that every identifier was the alias.
+func (p *parser) end(alias string) error {
 	if t := p.peek(); t.kind != tokenEnd {
-		return errorf("syntax error: unexpected %s", t)
+		return t.unexpected("")
+	}
+	for _, name := range p.names {
+		if name.text != alias {
+			return name.refuse(codeIdentifier, "Identifier '%s' could not be resolved.", name)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package sql
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // Statement is a query with values for its parameters, ready to run. It is
@@ -10,19 +11,21 @@ import (
 type Statement struct {
 	query      *Query
 	parameters map[string]any
+	now        time.Time
 	top        int
 	offset     int
 	limit      int
 }
 
-// Bind gives the parameters their values, by name with the @.
+// Bind gives the parameters their values, by name with the @, and the functions
+// of time the present one.
 func (q *Query) Bind(parameters map[string]any) (*Statement, error) {
 	for _, name := range q.parameters {
 		if _, ok := parameters[name]; !ok {
-			return nil, errorf("parameter %s has no value", name)
+			return nil, span{}.refuse(codeIdentifier, "The parameter '%s' has no value.", name)
 		}
 	}
-	s := &Statement{query: q, parameters: maps.Clone(parameters)}
+	s := &Statement{query: q, parameters: maps.Clone(parameters), now: time.Now()}
 	for _, count := range []struct {
 		from bound
 		to   *int
@@ -33,68 +36,85 @@ func (q *Query) Bind(parameters map[string]any) (*Statement, error) {
 		}
 		value, ok := count.from.of.eval(&row{parameters: parameters}).(float64)
 		if !ok || value < 0 || value != float64(int32(value)) {
-			return nil, errorf("TOP, OFFSET and LIMIT take whole numbers")
+			return nil, span{}.refuse(codeSyntax, "TOP, OFFSET and LIMIT take whole numbers.")
 		}
 		*count.to = int(value)
 	}
 	return s, nil
 }
 
+// From reports whether the query is about documents. Without FROM it is about
+// one row, nil: SELECT 1.
+func (s *Statement) From() bool { return s.query.from != span{} }
+
 // Filters reports whether there is a WHERE.
 func (s *Statement) Filters() bool { return s.query.where != nil }
 
 // Matches reports whether WHERE is true for the document.
 func (s *Statement) Matches(document any) bool {
-	if s.query.where == nil {
-		return true
-	}
-	value, ok := s.query.where.eval(s.row(document)).(bool)
-	return ok && value
+	return s.query.where == nil || s.query.where.eval(s.row(document)) == true
 }
 
 // Star reports whether documents are selected as they are: SELECT *.
 func (s *Statement) Star() bool { return s.query.selected.star }
 
-// Count reports whether the query counts, see Counts and CountResult.
-func (s *Statement) Count() bool { return s.query.selected.count != nil }
-
-// Counts reports whether a document that matches is counted.
-func (s *Statement) Counts(document any) bool {
-	return !isUndefined(s.query.selected.count.eval(s.row(document)))
-}
-
-// CountResult is the one row of a query that counts.
-func (s *Statement) CountResult(n int) any {
-	if names := s.query.selected.names; len(names) > 0 {
-		return map[string]any{names[0]: float64(n)}
-	}
-	return float64(n)
-}
+// Distinct reports whether of equal rows only the first is to be shown, see
+// Canonical.
+func (s *Statement) Distinct() bool { return s.query.selected.distinct }
 
 // Select returns what a document that matches is shown as. It is false for
 // SELECT VALUE of something undefined, which is no row.
 func (s *Statement) Select(document any) (any, bool) {
-	selected := &s.query.selected
-	if selected.star {
-		return document, true
-	}
-	r := s.row(document)
-	if selected.value != nil {
-		value := selected.value.eval(r)
+	return s.query.selected.of(s.row(document))
+}
+
+func (s *selection) of(r *row) (any, bool) {
+	switch {
+	case s.star:
+		return r.document, true
+	case s.value != nil:
+		value := s.value.eval(r)
 		return value, !isUndefined(value)
+	default:
+		return object{s.names, s.fields}.eval(r), true
 	}
-	return object{selected.names, selected.fields}.eval(r), true
 }
 
-// Ordered reports whether there is an ORDER BY, and whether it is descending.
-func (s *Statement) Ordered() (ordered, descending bool) {
-	return s.query.order != nil, s.query.descending
+// Aggregates reports whether all rows become one, see Aggregation.
+func (s *Statement) Aggregates() bool { return len(s.query.aggregates) > 0 }
+
+// Aggregation adds up documents. It is not safe for concurrent use.
+type Aggregation struct {
+	statement *Statement
+	tallies   []tally
 }
 
-// OrderKey is the value that the document is ordered by, to be compared with
-// Order.
-func (s *Statement) OrderKey(document any) any {
-	return s.query.order.eval(s.row(document))
+// Aggregation starts without a document.
+func (s *Statement) Aggregation() *Aggregation {
+	a := &Aggregation{statement: s}
+	for _, aggregate := range s.query.aggregates {
+		a.tallies = append(a.tallies, aggregate.newTally())
+	}
+	return a
+}
+
+// Add adds a document that matches.
+func (a *Aggregation) Add(document any) {
+	r := a.statement.row(document)
+	for i, aggregate := range a.statement.query.aggregates {
+		if value := aggregate.argument.eval(r); !isUndefined(value) {
+			a.tallies[i].add(value)
+		}
+	}
+}
+
+// Result is the one row. It is false if that is undefined.
+func (a *Aggregation) Result() (any, bool) {
+	r := a.statement.row(nil)
+	for _, t := range a.tallies {
+		r.results = append(r.results, t.result())
+	}
+	return a.statement.query.selected.of(r)
 }
 
 // Window is how many rows to leave out and how many to take at most; a
@@ -109,19 +129,25 @@ func (s *Statement) Window() (skip, maximum int) {
 // NeedsWholeResult reports whether the parts that several partitions return
 // cannot simply be put one after the other. It names the clause.
 func (s *Statement) NeedsWholeResult() (clause string, needs bool) {
-	switch {
-	case s.query.order != nil:
+	switch q := s.query; {
+	case q.order != nil:
 		return "ORDER BY", true
-	case s.query.selected.count != nil:
-		return "COUNT", true
-	case s.query.top.of != nil:
+	case len(q.aggregates) > 0:
+		return q.aggregates[0].name, true
+	case q.selected.distinct:
+		return "DISTINCT", true
+	case q.top.of != nil:
 		return "TOP", true
-	case s.query.limit.of != nil:
+	case q.limit.of != nil:
 		return "OFFSET LIMIT", true
 	default:
 		return "", false
 	}
 }
+
+// FilterPaths returns the properties that WHERE looks at, by the names that lead
+// to each, in the order of the text and perhaps more than once.
+func (s *Statement) FilterPaths() [][]string { return s.query.paths }
 
 // Equals returns the constant that WHERE demands of a property: no document
 // with another value can match. It is false if there is no such constant.
@@ -159,5 +185,5 @@ func isConstant(e expression) bool {
 }
 
 func (s *Statement) row(document any) *row {
-	return &row{document: document, parameters: s.parameters}
+	return &row{document: document, parameters: s.parameters, now: s.now}
 }

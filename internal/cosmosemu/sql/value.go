@@ -2,6 +2,7 @@ package sql
 
 import (
 	"cmp"
+	"encoding/json"
 	"strings"
 )
 
@@ -93,24 +94,55 @@ func Order(a, b any) int {
 	return c
 }
 
+const (
+	rankUndefined = iota
+	rankNull
+	rankFalse
+	rankTrue
+	rankNumber
+	rankString
+	rankArray
+	rankObject
+)
+
 func rank(v any) int {
 	switch v := v.(type) {
 	case Undefined:
-		return 0
+		return rankUndefined
 	case nil:
-		return 1
+		return rankNull
 	case bool:
 		if v {
-			return 3
+			return rankTrue
 		}
-		return 2
+		return rankFalse
 	case float64:
-		return 4
+		return rankNumber
 	case string:
-		return 5
+		return rankString
 	case []any:
-		return 6
+		return rankArray
 	default:
-		return 7
+		return rankObject
 	}
+}
+
+// Canonical is a text that two values share if they are equal: JSON, with the
+// properties of objects in the order of their names.
+func Canonical(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "" // not reached: values are what JSON can hold
+	}
+	return string(text)
+}
+
+// text is undefined for what would be larger than any document: no query should
+// be able to make memory run out.
+func text(value string) any {
+	const longest = 2 << 20
+	if len(value) > longest {
+		return Undefined{}
+	}
+	return value
 }
