@@ -144,9 +144,7 @@ func (s *Server) queryReply(x *exchange, rid, list string, pg *page, charge floa
 			"totalExecutionTimeInMs=0.00;outputDocumentCount="+strconv.Itoa(len(pg.documents))+
 				";outputDocumentSize="+strconv.Itoa(pg.bytes))
 	}
-	if x.wantsIndexMetrics() {
-		r.set("x-ms-cosmos-index-utilization", indexMetrics(pg.statement))
-	}
+	x.setIndexMetrics(r, pg.statement)
 	return r
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -146,6 +147,22 @@ func TestIndexMetrics(t *testing.T) {
 		if want := []string{"/a/b/?", "/d/?"}; !slices.Equal(specs, want) || len(r.object(text)["PotentialSingleIndexes"].([]any)) != 0 {
 			t.Errorf("got %s, want %v", text, want)
 		}
+	}
+}
+
+// TestIndexMetricsForJavaScript asks by the other header, and decodes the reply as
+// that SDK does.
+func TestIndexMetricsForJavaScript(t *testing.T) {
+	r := newRig(t)
+	got := r.raw(http.MethodPost, "/dbs/db/colls/items/docs", `{"query":"SELECT * FROM c WHERE c[\"a%b\"] = 1"}`, "x-ms-documentdb-isquery", "true",
+		"x-ms-documentdb-partitionkey", `["p"]`, "x-ms-cosmos-populateindexmetrics-V2", "true")
+	text, err := url.PathUnescape(got.Header.Get("x-ms-cosmos-index-utilization"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"SingleIndexes": []any{map[string]any{"IndexSpec": "/a%b/?"}}, "CompositeIndexes": []any{}}
+	if metrics := r.object([]byte(text)); !reflect.DeepEqual(metrics["UtilizedIndexes"], any(want)) {
+		t.Errorf("got %s", text)
 	}
 }
 

@@ -286,7 +286,7 @@ func (e in) eval(r *row) any {
 func (e like) eval(r *row) any {
 	value, ok := e.of.eval(r).(string)
 	pattern, both := e.pattern.eval(r).(string)
-	if !ok || !both {
+	if !ok || !both || len(pattern) > maxPattern {
 		return Undefined{}
 	}
 	return parsePattern(pattern, e.escape).matches(value)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"opfeed/internal/cosmosemu/sql"
 )
 
 // value is the JSON of an expression on the document, or "undefined".
@@ -127,12 +129,26 @@ func TestBounded(t *testing.T) {
 		"REPLACE(" + big + ", 'a', " + big + ")",
 		"CONCAT(" + big + strings.Repeat(", "+big, 300) + ")",
 		big + strings.Repeat(" || "+big, 300),
+		big + " LIKE '" + strings.Repeat("%a", 501) + "'", "RegexMatch(c.t, " + big + ")", "FullTextContains(c.t, " + big + ")",
 	} {
 		if got := value(t, expression); got != "undefined" {
 			t.Errorf("%.50s has %d bytes", expression, len(got))
 		}
 	}
-	if got := value(t, "LENGTH("+big+") BETWEEN 1 AND 10000 AND "+big+" LIKE '"+strings.Repeat("%a", 500)+"b'"); got != "false" {
+	if got := value(t, "LENGTH("+big+") BETWEEN 1 AND 10000 AND "+big+" LIKE '"+strings.Repeat("%a", 499)+"b'"); got != "false" {
 		t.Errorf("LIKE: %s", got)
+	}
+	query, err := sql.Parse("SELECT VALUE ARRAY_CONCAT(@list, @list) FROM c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]bool{1 << 19: true, 1<<19 + 1: false} {
+		statement, err := query.Bind(map[string]any{"@list": make([]any, n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, ok := statement.Select(nil); ok != want {
+			t.Errorf("twice %d items: %d, %t", n, len(list.([]any)), ok)
+		}
 	}
 }

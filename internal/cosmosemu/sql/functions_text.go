@@ -53,9 +53,9 @@ var searches = []function{
 	search("ENDSWITH", strings.HasSuffix),
 	search("CONTAINS", strings.Contains),
 	withDefault(of3("REGEXMATCH", regexMatch), ""),
-	of2("FULLTEXTCONTAINS", func(s, phrase string) any { return hasPhrase(words(s), words(phrase)) }),
-	fullText("FULLTEXTCONTAINSALL", func(found, all int) bool { return found == all }),
-	fullText("FULLTEXTCONTAINSANY", func(found, _ int) bool { return found > 0 }),
+	fullText("FULLTEXTCONTAINS", 2, func(found, _ int) bool { return found > 0 }),
+	fullText("FULLTEXTCONTAINSALL", -1, func(found, all int) bool { return found == all }),
+	fullText("FULLTEXTCONTAINSANY", -1, func(found, _ int) bool { return found > 0 }),
 }
 
 // search compares two strings, without case if the third argument is true.
@@ -143,8 +143,7 @@ func parsed[T any](s string) any {
 // regexp, which never takes exponential time, does not know: look-around,
 // back-references, and the modifier x.
 func regexMatch(s, expression, modifiers string) any {
-	const longest = 1000
-	if len(expression) > longest || strings.Trim(modifiers, "ims") != "" {
+	if len(expression) > maxPattern || strings.Trim(modifiers, "ims") != "" {
 		return Undefined{}
 	}
 	if modifiers != "" {
@@ -157,17 +156,23 @@ func regexMatch(s, expression, modifiers string) any {
 	return compiled.MatchString(s)
 }
 
-// fullText counts how many of the phrases a text has.
-func fullText(name string, enough func(found, all int) bool) function {
-	return ofAny(name, 2, func(list []string) any {
+// fullText counts how many of the phrases a text has. It takes up to most
+// arguments; a negative number means any.
+func fullText(name string, most int, enough func(found, all int) bool) function {
+	f := ofAny(name, 2, func(list []string) any {
 		in, found := words(list[0]), 0
 		for _, phrase := range list[1:] {
+			if len(phrase) > maxPattern {
+				return Undefined{}
+			}
 			if hasPhrase(in, words(phrase)) {
 				found++
 			}
 		}
 		return enough(found, len(list)-1)
 	})
+	f.max = most
+	return f
 }
 
 // words cuts a text into its words, in lower case. The service also stems them

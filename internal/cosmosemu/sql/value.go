@@ -137,6 +137,10 @@ func Canonical(v any) string {
 	return string(text)
 }
 
+// maxPattern bounds, in bytes, what LIKE, RegexMatch and the full text functions
+// look for: their time grows with its length times that of the text.
+const maxPattern = 1000
+
 // text is undefined for what would be larger than any document: no query should
 // be able to make memory run out.
 func text(value string) any {
