@@ -19,7 +19,11 @@
 //   - atomic batches; patches with conditions
 //   - queries, see package sql: in one logical partition, with the partition key
 //     in a header or in WHERE; across them, what the service's gateway answers;
-//     paging; and the plain list of items
+//     paging; index metrics, which pretend that all that WHERE looks at has an
+//     index; and the plain list of items
+//   - query plans, by their own request and, as additionalErrorInfo, in the
+//     refusal of what the gateway does not serve, so that a client can put the
+//     answers of the ranges together itself (the JavaScript SDK does)
 //   - the change feed, incremental: from the beginning, from now, from a
 //     position, after a time (exclusive, in whole seconds); per range, partition
 //     key, or range of effective partition keys (but for IgnoreEPKHeaders), which
@@ -41,7 +45,7 @@
 // defined functions; unique keys; computed properties; indexing (policies are
 // returned, not applied; every query is allowed); consistency levels; several
 // regions; attachments, conflicts, users and permissions; batches that are not
-// atomic; query plans; the change feed with all versions and deletes. What is
+// atomic; the change feed with all versions and deletes. What is
 // asked for and not known is refused, with a message that names it.
 //
 // Where the service's behaviour is not documented, the less convenient one was

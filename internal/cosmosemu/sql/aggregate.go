@@ -37,6 +37,7 @@ func (p *parser) aggregate(name token, newTally func() tally) (expression, error
 		return nil, name.refuse(codeSyntax, "The aggregate %s can stand only in the SELECT clause.", name)
 	case aggregateNested:
 		return nil, name.refuse(codeSyntax, "The aggregate %s stands inside of another one.", name)
+	case aggregateAllowed:
 	}
 	p.aggregating = aggregateNested
 	defer func() { p.aggregating = aggregateAllowed }()

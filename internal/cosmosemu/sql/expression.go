@@ -259,7 +259,7 @@ func bitwise(operator string, a, b int32) int64 {
 
 // toInt32 keeps the lowest 32 bits of the whole part.
 func toInt32(value float64) int32 {
-	return int32(uint32(int64(math.Mod(math.Trunc(value), 1<<32)))) //nolint:gosec // to cut off is what is wanted
+	return int32(uint32(int64(math.Mod(math.Trunc(value), 1<<32))))
 }
 
 // number is undefined for what JSON cannot hold.

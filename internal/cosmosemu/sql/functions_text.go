@@ -110,11 +110,11 @@ func indexOf(s, part string, start float64) any {
 		return Undefined{}
 	}
 	before, rest := string(characters[:int(start)]), string(characters[int(start):])
-	at := strings.Index(rest, part)
-	if at < 0 {
+	skipped, _, found := strings.Cut(rest, part)
+	if !found {
 		return -1.0
 	}
-	return float64(utf8.RuneCountInString(before) + utf8.RuneCountInString(rest[:at]))
+	return float64(utf8.RuneCountInString(before) + utf8.RuneCountInString(skipped))
 }
 
 // toString writes numbers in Go's shortest form; the service's is another for

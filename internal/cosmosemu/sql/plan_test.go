@@ -3,6 +3,7 @@ package sql_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -163,9 +164,7 @@ func TestPlan(t *testing.T) {
 		}
 		whole := decode(t, `{"distinctType":"None","top":null,"offset":null,"limit":null,"orderBy":[],"orderByExpressions":[],"groupByExpressions":[],
 			"groupByAliases":[],"aggregates":[],"groupByAliasToAggregateType":{},"rewrittenQuery":"","hasSelectValue":false}`).(map[string]any)
-		for name, value := range decode(t, strings.ReplaceAll(want, "\n\t\t\t", " ")).(map[string]any) {
-			whole[name] = value
-		}
+		maps.Copy(whole, decode(t, strings.ReplaceAll(want, "\n\t\t\t", " ")).(map[string]any))
 		if got := decode(t, string(encoded)); !reflect.DeepEqual(got, any(whole)) {
 			t.Errorf("%s:\n got %v\nwant %v", query, got, whole)
 		}
