@@ -172,7 +172,7 @@ func (r *rig) plan(query string, headers ...string) (status int, body map[string
 	if err != nil {
 		r.Fatal(err)
 	}
-	got := r.raw(http.MethodPost, "/dbs/db/colls/items/docs", string(sent), append([]string{
+	got := r.raw(http.MethodPost, "/dbs/db/colls/"+r.items.ID()+"/docs", string(sent), append([]string{
 		"Content-Type", "application/query+json", "x-ms-documentdb-isquery", "true", "x-ms-cosmos-is-query-plan-request", "True",
 	}, headers...)...)
 	text, err := io.ReadAll(got.Body)
@@ -210,6 +210,49 @@ func TestQueryPlan(t *testing.T) {
 		if status, body := r.plan(query); status != http.StatusBadRequest || body["code"] != "BadRequest" || body["message"] == "" {
 			t.Errorf("%s: %d, %v", query, status, body)
 		}
+	}
+}
+
+// TestQueryPlanRanges finds where to ask in a container with two levels of keys.
+func TestQueryPlanRanges(t *testing.T) {
+	r := newRig(t)
+	database, err := r.client.NewDatabase("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
+		ID: "levels", PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{
+			Paths: []string{"/a", "/b"}, Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2,
+		},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r.items, err = r.client.NewContainer("db", "levels"); err != nil {
+		t.Fatal(err)
+	}
+	prefix, whole := epk.Of("x"), epk.V2(epk.String("x"), epk.Number(1))
+	for _, test := range []struct {
+		query    string
+		key      string
+		min, max string
+	}{
+		{"SELECT * FROM c WHERE c.a = 'x' AND 1 = c.b", "", whole, whole},
+		{"SELECT * FROM c", `["x",1]`, whole, whole},
+		{"SELECT * FROM c", `["x"]`, prefix, prefix + "FF"},
+		{"SELECT * FROM c WHERE c.a = 'x'", "", "", "FF"}, // more than needed
+		{"SELECT * FROM c WHERE c.a = 'x' OR c.b = 1", "", "", "FF"},
+	} {
+		status, plan := r.plan(test.query, "x-ms-documentdb-partitionkey", test.key)
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d, %v", test.query, status, plan)
+		}
+		got := plan["queryRanges"].([]any)[0].(map[string]any)
+		if got["min"] != test.min || got["max"] != test.max || got["isMaxInclusive"] != (test.max == whole) {
+			t.Errorf("%s with %s: got %v", test.query, test.key, got)
+		}
+	}
+	if status, _ := r.plan("SELECT * FROM c", "x-ms-documentdb-partitionkey", "nonsense"); status != http.StatusBadRequest {
+		t.Errorf("a malformed key: %d", status)
 	}
 }
 
