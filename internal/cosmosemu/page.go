@@ -285,8 +285,9 @@ func (pg *page) distinct(rows []sortedRow) []sortedRow {
 	return slices.DeleteFunc(rows, func(row sortedRow) bool {
 		value, _ := pg.statement.Select(row.document.value())
 		shown := sql.Canonical(value)
-		defer func() { seen[shown] = true }()
-		return seen[shown]
+		again := seen[shown]
+		seen[shown] = true
+		return again
 	})
 }
 

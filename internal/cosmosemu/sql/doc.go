@@ -33,10 +33,10 @@
 //
 // The texts and codes of errors; binding powers of ?:, ?? and the bitwise
 // operators; what LIKE makes of an unclosed bracket; lengths in characters rather
-// than UTF-16 units; SUM of nothing, which is 0 here; the order of what is equal
-// in several paths; how TOSTRING writes very large and small numbers; the letter of
-// rewritten queries. Full text search knows no stemming and no stop words, and
-// RegexMatch only what Go's regexp knows.
+// than UTF-16 units; SUM of nothing, which is 0 here; ORDER BY several paths for
+// items that lack one, and the order of what is equal in all; how TOSTRING writes
+// very large and small numbers; the letter of rewritten queries. Full text search
+// knows no stemming and no stop words, and RegexMatch only what Go's regexp knows.
 //
 // # Bounds
 //
