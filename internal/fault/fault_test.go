@@ -93,7 +93,11 @@ func TestWhen(t *testing.T) {
 				for range 10 {
 					r.Fire(request("read", "b"))
 					r.Fire(request("write", "a"))
-					have.WriteString(map[int]string{0: ".", 1: "x"}[len(r.Fire(request("read", "a")))])
+					hits := r.Fire(request("read", "a"))
+					have.WriteString(map[int]string{0: ".", 1: "x"}[len(hits)])
+					if n := strings.Count(have.String(), "x"); len(hits) > 0 && hits[0].Number != n {
+						t.Errorf("hit %d has the number %d", n, hits[0].Number)
+					}
 					time.Sleep(time.Second)
 				}
 				if have.String() != c.want {

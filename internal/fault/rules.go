@@ -107,6 +107,8 @@ func (r *Rules[E]) Reports() []Report[E] {
 type Hit[E Effects] struct {
 	Rule   string
 	Effect E
+	// Number is which of the rule's hits this is, from 1.
+	Number int
 	// Chance belongs to this hit: what an effect leaves to chance follows from
 	// it. It is from 0 to below 1.
 	Chance float64
@@ -123,7 +125,7 @@ func (r *Rules[E]) Fire(of func(attribute string) string) []Hit[E] {
 	var hits []Hit[E]
 	for _, c := range r.list {
 		if c.lasts(now) && c.Match.matches(of) && c.fires() {
-			hits = append(hits, Hit[E]{c.Name, c.Effect, c.rng.Float64()})
+			hits = append(hits, Hit[E]{c.Name, c.Effect, c.hits, c.rng.Float64()})
 		}
 	}
 	return hits
