@@ -16,7 +16,7 @@ func (s *Server) get(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusOK, o.render(r.api, st)}, nil
+	return answer{http.StatusOK, o.render(r.api, r.effect.show(st))}, nil
 }
 
 func (s *Server) getStatus(r request) (answer, error) {
@@ -24,7 +24,7 @@ func (s *Server) getStatus(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusOK, o.renderStatus(r.api, st)}, nil
+	return answer{http.StatusOK, o.renderStatus(r.api, r.effect.show(st))}, nil
 }
 
 // look finds an object for a reader, whose visit is noted even if it is gone.
@@ -32,11 +32,11 @@ func (s *Server) look(r request) (*object, state, error) {
 	if o := s.objects[r.ref]; o != nil {
 		o.read(r.agent, r.now)
 	}
-	return s.find(r.ref, r.now)
+	return s.find(r.ref, r.asOf)
 }
 
 func (s *Server) getExternalAuthConfig(r request) (answer, error) {
-	if _, _, err := s.find(r.ref, r.now); err != nil {
+	if _, _, err := s.find(r.ref, r.asOf); err != nil {
 		return answer{}, err
 	}
 	path := r.api.path(r.ref) + "/external_auth_config"
@@ -72,7 +72,7 @@ func (s *Server) post(r request) (answer, error) {
 	o := s.object(k)
 	o.body = body
 	s.create(o, r.now)
-	return answer{http.StatusCreated, o.render(r.api, o.stateAt(r.now))}, nil
+	return answer{http.StatusCreated, o.render(r.api, r.effect.show(o.stateAt(r.now)))}, nil
 }
 
 func (s *Server) patch(r request) (answer, error) {
@@ -93,7 +93,7 @@ func (s *Server) patch(r request) (answer, error) {
 	}
 	maps.Copy(o.body, body)
 	s.update(o, r.now)
-	return answer{http.StatusOK, o.render(r.api, o.stateAt(r.now))}, nil
+	return answer{http.StatusOK, o.render(r.api, r.effect.show(o.stateAt(r.now)))}, nil
 }
 
 func (s *Server) delete(r request) (answer, error) {

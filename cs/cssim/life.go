@@ -107,7 +107,7 @@ func (s *Server) ways(k cs.Kind) (creation, change, removal way) {
 // create starts the life of an object that is new or was gone.
 func (s *Server) create(o *object, now time.Time) {
 	r := s.chance(o.ref, len(o.mutations))
-	o.created, o.life = now, nil
+	o.restart(now)
 	if o.ref.Kind == cs.ExternalAuth { // ready at once
 		o.begin(kindCreate, now, now, nil, 0, fate{})
 		return

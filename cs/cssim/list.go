@@ -23,7 +23,7 @@ func (s *Server) list(r request) (answer, error) {
 		}
 		slices.SortFunc(all, func(a, b *object) int { return cmp.Compare(a.ref.Cluster, b.ref.Cluster) })
 	} else {
-		if _, _, err := s.find(parentOf(r.ref), r.now); err != nil {
+		if _, _, err := s.find(parentOf(r.ref), r.asOf); err != nil {
 			return answer{}, err
 		}
 		for _, o := range s.children(r.ref) {
@@ -42,7 +42,7 @@ func (s *Server) list(r request) (answer, error) {
 		return answer{}, err
 	}
 	found := slices.DeleteFunc(all, func(o *object) bool {
-		return o.stateAt(r.now).gone || wanted != nil && !wanted[idOf(o.ref)]
+		return o.stateAt(r.asOf).gone || wanted != nil && !wanted[idOf(o.ref)]
 	})
 	from, to, page, err := pageOf(r.Request, len(found))
 	if err != nil {
@@ -51,13 +51,13 @@ func (s *Server) list(r request) (answer, error) {
 	items := []any{} // never null
 	for _, o := range found[from:to] {
 		o.read(r.agent, r.now)
-		items = append(items, o.render(r.api, o.stateAt(r.now)))
+		items = append(items, o.render(r.api, r.effect.show(o.stateAt(r.asOf))))
 	}
 	return answer{http.StatusOK, envelope(r.ref.Kind.String()+"List", page, items, len(found))}, nil
 }
 
 func (s *Server) listChecks(r request) (answer, error) {
-	o, _, err := s.find(r.ref, r.now)
+	o, _, err := s.find(r.ref, r.asOf)
 	if err != nil {
 		return answer{}, err
 	}

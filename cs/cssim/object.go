@@ -50,6 +50,13 @@ type object struct {
 	reads     uint64            // how often it was asked for: seeds the latency
 }
 
+// restart ends what the object was from a moment on. What it was before is kept
+// for stale reads.
+func (o *object) restart(at time.Time) {
+	o.life = slices.DeleteFunc(o.life, func(s state) bool { return !s.from.Before(at) })
+	o.created = at
+}
+
 // stateAt is the latest state that began by now.
 func (o *object) stateAt(now time.Time) state {
 	current := state{gone: true}

@@ -10,7 +10,12 @@
 // mutation, not from the order in which objects are touched.
 //
 // What was done to the objects, how it ended and who saw it when is in the
-// journal, for tests and benchmarks to compare with.
+// journal, for tests and benchmarks to compare with. The log has the last
+// requests.
+//
+// It fails on command: see [Fault] for what may go wrong for which requests, and
+// [Server.Faults] and [Server.Admin] for how to say so. A fault decides which
+// requests arrive and what a client sees, never what objects do.
 package cssim
 
 import "time"
@@ -22,7 +27,7 @@ type Options struct {
 	Speed float64
 	// Seed decides everything that is left to chance.
 	Seed uint64
-	// Latency delays every reply, and LatencyJitter adds up to as much again;
+	// Latency delays every request, and LatencyJitter adds up to as much again;
 	// reading is judged at the end of it.
 	Latency, LatencyJitter time.Duration
 	// StaleAfterPatch is how long at most, StaleAfterDelete likewise, an object
@@ -32,6 +37,8 @@ type Options struct {
 	// FailureRate is the part, 0 to 1, of creates and updates of clusters and
 	// node pools that end in state error. External auths do not fail.
 	FailureRate float64
+	// LogRequests is how many requests the log keeps; 0: 1,000; negative: none.
+	LogRequests int
 	// Durations before scaling; each that is zero has its default.
 	Durations Durations
 }
@@ -74,6 +81,12 @@ func (o Options) withDefaults() Options {
 	}
 	o.StaleAfterPatch = orDefault(o.StaleAfterPatch, defaultStaleAfterPatch)
 	o.StaleAfterDelete = orDefault(o.StaleAfterDelete, defaultStaleAfterDelete)
+	switch {
+	case o.LogRequests < 0:
+		o.LogRequests = 0
+	case o.LogRequests == 0:
+		o.LogRequests = 1000
+	}
 	preset := defaultDurations()
 	for _, d := range []struct{ at, preset *Between }{
 		{&o.Durations.ClusterCreate, &preset.ClusterCreate},

@@ -83,7 +83,7 @@ func (s *Server) PlantObject(p Planted) error {
 
 func (s *Server) plant(o *object, p Planted, now time.Time) {
 	o.freeze(now)
-	o.life, o.created = nil, p.Since
+	o.restart(p.Since)
 	r := s.chance(o.ref, len(o.mutations))
 	if w, ok := s.onwards(o.ref.Kind, p.State); ok {
 		o.begin(kindPlanted, p.Since, p.Since, w.phases, s.draw(r, w.total), w.end)

@@ -83,10 +83,15 @@ func (o *object) nodePoolStatus(st state) map[string]any {
 	}
 }
 
+// writeJSON sends a body, unless the status is 204.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	data, err := json.Marshal(body)
 	if err != nil { // only if a client's raw JSON was stored unchecked
 		panic(err)
+	}
+	if status == http.StatusNoContent {
+		w.WriteHeader(status)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -95,12 +100,17 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // fail tells an error the way CS does.
 func (s *Server) fail(w http.ResponseWriter, a api, err error) {
+	answer := s.failed(a, err)
+	writeJSON(w, answer.status, answer.body)
+}
+
+func (s *Server) failed(a api, err error) answer {
 	var f *failure
 	if !errors.As(err, &f) {
 		f = &failure{http.StatusInternalServerError, err.Error()}
 	}
 	id := strconv.Itoa(f.status)
-	writeJSON(w, f.status, map[string]any{
+	return answer{f.status, map[string]any{
 		"kind":         "Error",
 		"id":           id,
 		"href":         string(a) + "/errors/" + id,
@@ -108,7 +118,7 @@ func (s *Server) fail(w http.ResponseWriter, a api, err error) {
 		"reason":       f.reason,
 		"operation_id": s.operationID(),
 		"timestamp":    time.Now().UTC().Format(time.RFC3339Nano),
-	})
+	}}
 }
 
 // operationID makes a UUID that no other error of this server has.
