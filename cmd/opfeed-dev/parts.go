@@ -37,12 +37,13 @@ func newCosmos() (*cosmosemu.Server, error) {
 }
 
 // newClusterService is the simulator, with a little latency, a few failures,
-// and a counter of calls.
-func newClusterService(speed float64, seed uint64) http.Handler {
-	return workload.CountCalls(cssim.New(cssim.Options{
+// and a counter of calls; admin is what its administrator asks.
+func newClusterService(speed float64, seed uint64) (calls, admin http.Handler) {
+	s := cssim.New(cssim.Options{
 		Speed: speed, Seed: seed, Latency: 2 * time.Millisecond, LatencyJitter: 8 * time.Millisecond,
 		FailureRate: 0.05,
-	}))
+	})
+	return workload.CountCalls(s), s.Admin()
 }
 
 func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -55,7 +56,7 @@ func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return failed(stderr, "cosmos", err)
 	}
-	return serveAlone(ctx, "cosmos", *listen, s, stderr, func(url string) {
+	return serveAlone(ctx, "cosmos", *listen, s, adminPort{}, stderr, func(url string) {
 		fmt.Fprintf(stdout, "Cosmos DB emulator at %s, request units at %s/_emulator/stats\n", url, url)
 		fmt.Fprint(stdout, "For opfeed run:\n")
 		fmt.Fprintf(stdout, "export OPFEED_COSMOS_ENDPOINT=%s\n", url)
@@ -69,6 +70,7 @@ func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func clusterService(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("cs", flag.ContinueOnError)
 	listen := fs.String("listen", "127.0.0.1:8082", "`address` to listen on")
+	admin := adminFlag(fs, "faults, log of requests, journal and objects")
 	speed, seed := simulatorFlags(fs)
 	if code, done := parse(fs, args, stdout, stderr); done {
 		return code
@@ -76,7 +78,8 @@ func clusterService(ctx context.Context, args []string, stdout, stderr io.Writer
 	if !(*speed > 0) {
 		return misused(fs, stderr, errSpeed)
 	}
-	return serveAlone(ctx, "cs", *listen, newClusterService(*speed, *seed), stderr, func(url string) {
+	calls, control := newClusterService(*speed, *seed)
+	return serveAlone(ctx, "cs", *listen, calls, adminPort{*admin, control, stdout}, stderr, func(url string) {
 		fmt.Fprintf(stdout, "Cluster Service simulator at %s, journal at %s/_simulator/journal\n", url, url)
 		fmt.Fprintf(stdout, "For opfeed run:\nexport OPFEED_CS_URL=%s\n", url)
 	})
@@ -90,11 +93,14 @@ func simulatorFlags(fs *flag.FlagSet) (speed *float64, seed *uint64) {
 }
 
 // serveAlone serves until ctx ends.
-func serveAlone(ctx context.Context, name, address string, h http.Handler, stderr io.Writer, tell func(url string)) int {
+func serveAlone(ctx context.Context, name, address string, h http.Handler, admin adminPort, stderr io.Writer, tell func(url string)) int {
 	var s servers
 	defer s.close()
 	url, err := s.serve(ctx, address, h)
 	if err != nil {
+		return failed(stderr, name, err)
+	}
+	if err := admin.serve(ctx, &s); err != nil {
 		return failed(stderr, name, err)
 	}
 	tell(url)

@@ -78,7 +78,8 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if c.CosmosURL, err = s.serve(ctx, "127.0.0.1:0", emulator); err != nil {
 		return failed(stderr, "up", err)
 	}
-	if c.ClusterServiceURL, err = s.serve(ctx, "127.0.0.1:0", newClusterService(*f.speed, *f.seed)); err != nil {
+	clusterService, _ := newClusterService(*f.speed, *f.seed)
+	if c.ClusterServiceURL, err = s.serve(ctx, "127.0.0.1:0", clusterService); err != nil {
 		return failed(stderr, "up", err)
 	}
 	l, err := listen(ctx, f.listen)

@@ -6,28 +6,30 @@ import (
 	"opfeed/internal/fault"
 )
 
-const adminPrefix = "/_simulator/"
+// ownPath is where the simulator's own port has what Admin serves.
+const ownPath = "/_simulator"
 
-// Admin is what the simulator serves under /_simulator/, for a port of its own:
+// Admin is what an administrator asks and changes over HTTP, in JSON:
 //
-//   - faults: GET lists the rules with their counts, POST adds one, DELETE
-//     removes the one that ?name= names, or all;
-//   - requests: GET reads the log of requests;
-//   - journal: GET reads the Journal;
-//   - objects: POST plants an object, a Planted.
+//	GET    requests  {"total", "requests": [Request]}
+//	GET    journal   Journal
+//	GET    faults    the rules, and how many requests they matched and hit
+//	POST   faults    adds a Fault
+//	DELETE faults    removes all; ?name= one
+//	POST   objects   plants an object, a Planted
 //
-// The paths are the same there as here. No fault hits them, and nobody is asked
-// for a key: the simulator is a tool for tests and development, to be listened
-// for on the machine itself only.
+// The simulator serves the same under /_simulator/. No fault hits it, and it asks
+// for no key: a tool for development, to be reached from the same machine only.
 func (s *Server) Admin() http.Handler { return s.admin }
 
-func (s *Server) administer() {
-	s.admin.Handle(adminPrefix+"faults", s.faults)
-	s.admin.HandleFunc("GET "+adminPrefix+"requests", s.serveRequests)
-	s.admin.HandleFunc("GET "+adminPrefix+"journal", s.serveJournal)
-	s.admin.HandleFunc("POST "+adminPrefix+"objects", s.servePlant)
-	s.admin.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		fault.Refuse(w, http.StatusNotFound,
-			"there are GET, POST and DELETE "+adminPrefix+"faults, GET requests, GET journal and POST objects")
+func (s *Server) newAdmin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /requests", s.serveRequests)
+	mux.HandleFunc("GET /journal", s.serveJournal)
+	mux.Handle("/faults", s.faults)
+	mux.HandleFunc("POST /objects", s.servePlant)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fault.Refuse(w, http.StatusNotFound, r.Method+" "+r.URL.Path+" is not known here")
 	})
+	return mux
 }

@@ -131,3 +131,11 @@ func merge(hits []fault.Hit[Effect]) Effect {
 	}
 	return all
 }
+
+func names(hits []fault.Hit[Effect]) []string {
+	var list []string
+	for _, hit := range hits {
+		list = append(list, hit.Rule)
+	}
+	return list
+}

@@ -14,6 +14,7 @@ import (
 	sdk "github.com/openshift-online/ocm-sdk-go"
 	arohcp "github.com/openshift-online/ocm-sdk-go/arohcp/v1alpha1"
 	ocm "github.com/openshift-online/ocm-sdk-go/errors"
+	"github.com/openshift-online/ocm-sdk-go/logging"
 
 	"opfeed/cs"
 	"opfeed/cs/cssim"
@@ -389,8 +390,11 @@ func TestRetriesOfTheSDK(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, cssim.Options{})
-				var err error
-				w.sdk, err = sdk.NewUnauthenticatedConnectionBuilder().URL("http://sim.test").
+				quiet, err := logging.NewGoLoggerBuilder().Warn(false).Build()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.sdk, err = sdk.NewUnauthenticatedConnectionBuilder().URL("http://sim.test").Logger(quiet).
 					TransportWrapper(func(http.RoundTripper) http.RoundTripper { return inproc.New(w.sim) }).Build()
 				if err != nil {
 					t.Fatal(err)

@@ -9,38 +9,35 @@ import (
 
 // Request is one request, as the log has it.
 type Request struct {
-	At     time.Time `json:"at"`
-	Agent  string    `json:"agent"` // as in Mutation.FirstRead
-	Method string    `json:"method"`
-	Path   string    `json:"path"` // with the query
-	Kind   string    `json:"kind"` // as for Fault.Match
-	// Status is the one that was sent; 0: none.
-	Status int            `json:"status"`
-	Took   fault.Duration `json:"took"`
-	// Faults are the names of those that hit.
-	Faults []string `json:"faults,omitempty"`
+	// Time is when it came, Duration how long its answer took to begin, or, if
+	// there was none, how long it was waited for.
+	Time     time.Time      `json:"time"`
+	Duration fault.Duration `json:"duration"`
+	Agent    string         `json:"agent"` // as in Mutation.FirstRead
+	Method   string         `json:"method"`
+	Path     string         `json:"path"`             // with the query
+	Kind     string         `json:"kind"`             // as in Fault
+	Status   int            `json:"status"`           // 0: there was no answer
+	Faults   []string       `json:"faults,omitempty"` // names of the rules that hit it
 }
 
-// Requests returns the last Options.LogRequests requests, in the order in which
-// they ended, and how many there have been in all. Those of an administrator do
-// not count.
+// Requests returns the last requests, as many as Options.LogRequests says, in the
+// order of their answers, and how many there have been. Those of an administrator
+// are not among them.
 func (s *Server) Requests() (kept []Request, total int) { return s.requests.Entries() }
 
-func (s *Server) log(r request, hits []fault.Hit[Effect], status int, start time.Time) {
-	entry := Request{
-		At: start, Agent: r.agent, Method: r.Method, Path: r.URL.RequestURI(), Kind: r.kind,
-		Status: status, Took: fault.Duration(time.Since(start)),
-	}
-	for _, hit := range hits {
-		entry.Faults = append(entry.Faults, hit.Rule)
-	}
-	s.requests.Add(entry)
+func (s *Server) log(r request, status int) {
+	s.requests.Add(Request{
+		Time: r.received, Duration: fault.Duration(time.Since(r.received)),
+		Agent: r.agent, Method: r.Method, Path: r.URL.RequestURI(), Kind: r.kind,
+		Status: status, Faults: r.faults,
+	})
 }
 
 func (s *Server) serveRequests(w http.ResponseWriter, _ *http.Request) {
 	kept, total := s.Requests()
-	if kept == nil {
-		kept = []Request{}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"requests": kept, "total": total})
+	writeJSON(w, http.StatusOK, struct {
+		Total    int       `json:"total"`
+		Requests []Request `json:"requests"`
+	}{total, append([]Request{}, kept...)})
 }

@@ -21,13 +21,15 @@ const maxBody = 1 << 20
 // request is one call. When it is applied, its wait is over.
 type request struct {
 	*http.Request
-	api    api
-	kind   string
-	ref    cs.Ref // of a collection: without the last id
-	agent  string
-	effect Effect
-	now    time.Time
-	asOf   time.Time // when what a reader is shown was true
+	api      api
+	kind     string
+	ref      cs.Ref // of a collection: without the last id
+	agent    string
+	received time.Time
+	faults   []string // their names
+	effect   Effect   // of all of them
+	now      time.Time
+	asOf     time.Time // when what a reader is shown was true
 }
 
 // answer is what a call gives: a status and, unless 204, a body.
@@ -46,23 +48,21 @@ func (f *failure) Error() string { return f.reason }
 
 // serve answers one call under the faults that hit it, and logs it.
 func (s *Server) serve(w http.ResponseWriter, req request, apply func(request) (answer, error)) {
-	start := time.Now()
-	req.agent = agentOf(req.Request)
+	req.agent, req.received = agentOf(req.Request), time.Now()
 	// First of all: net/http notices a client that goes away only once it has
 	// read the request.
 	if err := req.read(); err != nil {
+		s.log(req, http.StatusRequestEntityTooLarge)
 		s.fail(w, req.api, err)
-		s.log(req, nil, http.StatusRequestEntityTooLarge, start)
 		return
 	}
 	hits := s.faults.Fire(req.attribute)
-	req.effect = merge(hits)
-	sent := &sent{ResponseWriter: w}
-	defer func() { s.log(req, hits, sent.status, start) }()
-
+	req.effect, req.faults = merge(hits), names(hits)
+	out := &logged{ResponseWriter: w, log: func(status int) { s.log(req, status) }}
+	defer out.end()
 	e := req.effect.Effect
 	e.Before += fault.Duration(s.latency(req.ref))
-	fault.Serve(sent, req.Request, e, fault.Answers{
+	fault.Serve(out, req.Request, e, fault.Answers{
 		Apply: func(w http.ResponseWriter, _ *http.Request) {
 			answer, err := s.apply(req, apply)
 			if err != nil {
@@ -113,20 +113,30 @@ func (s *Server) latency(k cs.Ref) time.Duration {
 	return s.options.Latency + time.Duration(r.Float64()*float64(s.options.LatencyJitter))
 }
 
-// sent remembers the status that went out; 0: none.
-type sent struct {
+// logged logs a request as soon as its answer begins: whoever has the answer
+// finds the request in the log.
+type logged struct {
 	http.ResponseWriter
-	status int
+	log  func(status int)
+	done bool
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (s *sent) WriteHeader(status int) {
-	s.status = status
-	s.ResponseWriter.WriteHeader(status)
+func (l *logged) WriteHeader(status int) {
+	l.log(status)
+	l.done = true
+	l.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is what http.ResponseController calls.
-func (s *sent) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+func (l *logged) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// end logs a request that had no answer.
+func (l *logged) end() {
+	if !l.done {
+		l.log(0)
+	}
+}
 
 // readJSON reads one JSON object and nothing after it.
 func readJSON(r *http.Request, into any) error {

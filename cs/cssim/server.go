@@ -18,7 +18,7 @@ import (
 type Server struct {
 	options  Options
 	mux      *http.ServeMux
-	admin    *http.ServeMux
+	admin    http.Handler
 	faults   *fault.Rules[Effect]
 	requests *fault.Log[Request]
 
@@ -34,14 +34,13 @@ func New(o Options) *Server {
 	s := &Server{
 		options:  o.withDefaults(),
 		mux:      http.NewServeMux(),
-		admin:    http.NewServeMux(),
 		faults:   fault.New[Effect](attributes[:]...),
 		objects:  map[cs.Ref]*object{},
 		childMap: map[string][]*object{},
 		named:    map[string]uint64{},
 	}
 	s.requests = fault.NewLog[Request](s.options.LogRequests)
-	s.administer()
+	s.admin = s.newAdmin()
 	for _, a := range []api{aroHCP, clustersMgmt} {
 		s.routes(a)
 	}
@@ -50,8 +49,8 @@ func New(o Options) *Server {
 
 // ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, adminPrefix) {
-		s.admin.ServeHTTP(w, r)
+	if strings.HasPrefix(r.URL.Path, ownPath+"/") {
+		http.StripPrefix(ownPath, s.admin).ServeHTTP(w, r)
 		return
 	}
 	// The mux would answer what it does not know, and paths that are not clean,
