@@ -20,6 +20,16 @@ import (
 //   - agent: as in Mutation.FirstRead;
 //   - method: as in GET.
 //
+// Some rules as an administrator posts them: a service that is being restarted, a
+// gateway that has lost it, no room for new clusters, lists that lag behind, and
+// one reply in a hundred that takes 3 to 6 s:
+//
+//	{"name": "a", "when": {"for": "1m"}, "effect": {"status": 503, "header": {"Retry-After": "5"}}}
+//	{"name": "b", "effect": {"status": 502, "header": {"Content-Type": "text/html"}, "body": "<html>"}}
+//	{"name": "c", "match": {"kind": "post", "object": "cluster"}, "effect": {"status": 404, "reason": "Unable to find shard"}}
+//	{"name": "d", "match": {"kind": "list"}, "effect": {"stale": "30s"}}
+//	{"name": "e", "when": {"probability": 0.01}, "effect": {"after": "3s", "jitter": "3s"}}
+//
 // Requests that a fault keeps from being applied count as never having reached
 // Cluster Service: the journal does not have them. It does have a read that was
 // shown something else. What chance decides for
@@ -122,11 +132,8 @@ func merge(hits []fault.Hit[Effect]) Effect {
 		}
 	}
 	all.Null = strings.Join(nulls, "|")
-	// It belongs to the status, which is that of the first who changes the answer.
-	i := slices.IndexFunc(hits, func(hit fault.Hit[Effect]) bool {
-		return hit.Effect.Status != 0 || hit.Effect.Reply != ""
-	})
-	if i >= 0 {
+	// The first status is the one that is answered, if any is.
+	if i := slices.IndexFunc(hits, func(h fault.Hit[Effect]) bool { return h.Effect.Status != 0 }); i >= 0 {
 		all.Reason = hits[i].Effect.Reason
 	}
 	return all

@@ -533,20 +533,49 @@ func TestStaleList(t *testing.T) {
 	})
 }
 
+// What was under a cluster that is gone by now is still shown, too.
+func TestStaleChildren(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, cssim.Options{})
+		w.plant(poolP, "ready")
+		w.plant(authE, "ready")
+		time.Sleep(time.Minute)
+		w.plant(clusterC, "gone")
+		time.Sleep(5 * time.Second)
+		w.fault(cssim.Fault{Match: fault.Match{"agent": "raw"}, Effect: cssim.Effect{Stale: seconds(10)}})
+		for _, path := range []string{
+			clusterC, clusterC + "/node_pools", poolP, poolP + "/status", authE, clusterC + "/inflight_checks", clusterC + "/external_auth_config",
+		} {
+			w.want(200, "GET", path, "")
+		}
+		if have := askOurs(t.Context(), w.client(), poolRef, false); have != "not found" {
+			t.Errorf("whom the rule is not for sees %s", have)
+		}
+		w.want(404, "DELETE", clusterC, "") // only what is shown is stale
+		w.want(404, "PATCH", poolP, "{}")
+	})
+}
+
 // Times are off by as much as the rule says, all of them, and nothing else is.
 func TestSkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cssim.Options{})
-		w.want(201, "POST", "/api/aro_hcp/v1alpha1/clusters", `{"id":"c","name":"2026-01-02","properties":{"n":"12345678901234567890"}}`)
+		w.want(201, "POST", "/api/aro_hcp/v1alpha1/clusters", `{"id":"c","name":"2026-01-02","size":12345678901234567890,"at":"2026-01-02T03:04:05.123456789+02:00"}`)
 		w.plant(poolP, "ready")
 		now := time.Now().UTC().Truncate(time.Second)
 		for _, skew := range []float64{-90, 7200} {
 			w.fault(cssim.Fault{Effect: cssim.Effect{Skew: seconds(skew)}})
 			want := now.Add(time.Duration(skew) * time.Second)
 			cluster, err := w.cluster().Get().SendContext(t.Context())
-			if err != nil || !cluster.Body().CreationTimestamp().Equal(want) ||
-				cluster.Body().Name() != "2026-01-02" || cluster.Body().Properties()["n"] != "12345678901234567890" {
+			if err != nil || !cluster.Body().CreationTimestamp().Equal(want) || cluster.Body().Name() != "2026-01-02" {
 				t.Errorf("cluster of %v, %q, %v; want %v", cluster.Body().CreationTimestamp(), cluster.Body().Name(), err, want)
+			}
+			text := w.want(200, "GET", clusterC, "")
+			posted := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.FixedZone("", 7200)).Add(time.Duration(skew) * time.Second)
+			for _, part := range []string{`"size":12345678901234567890,`, `"at":"` + posted.Format(time.RFC3339Nano) + `"`} {
+				if !strings.Contains(text, part) {
+					t.Errorf("%s is not in %s", part, text)
+				}
 			}
 			pools, err := w.cluster().NodePools().List().SendContext(t.Context())
 			if err != nil || !pools.Items().Get(0).Status().State().LastUpdatedTimestamp().Equal(want) {

@@ -19,7 +19,9 @@ type Answers struct {
 }
 
 // Serve answers a request under an effect. Like any handler of net/http it may
-// panic with http.ErrAbortHandler, which closes the connection.
+// panic with http.ErrAbortHandler, which closes the connection. The request's
+// body must have been read: until then net/http does not notice a client that
+// goes away, and an answer that hangs would hang for ever.
 func Serve(w http.ResponseWriter, r *http.Request, e Effect, a Answers) {
 	if !wait(r.Context(), e.Before) {
 		panic(http.ErrAbortHandler) // nobody is there any more
