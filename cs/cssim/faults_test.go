@@ -434,7 +434,7 @@ func poll(t *testing.T, c *cs.Client, ref cs.Ref, n int) string {
 		got = append(got, askOurs(t.Context(), c, ref, false))
 		time.Sleep(time.Second)
 	}
-	return strings.Join(got, " ")
+	return strings.Join(got, ",")
 }
 
 func TestBurst(t *testing.T) {
@@ -442,7 +442,7 @@ func TestBurst(t *testing.T) {
 		w := newWorld(t, cssim.Options{})
 		w.plant(clusterC, "ready")
 		w.fault(cssim.Fault{When: fault.When{After: 1, Times: 3}, Effect: plain(fault.Effect{Status: 500})})
-		want := "ready unavailable unavailable unavailable ready ready"
+		want := "ready,unavailable,unavailable,unavailable,ready,ready"
 		if have := poll(t, w.client(), clusterRef, 6); have != want {
 			t.Errorf("have %s, want %s", have, want)
 		}
@@ -458,9 +458,9 @@ func TestFlap(t *testing.T) {
 		for name, ref := range map[string]cs.Ref{"cluster": clusterRef, "nodepool": poolRef, "externalauth": authRef} {
 			w.fault(cssim.Fault{Name: name, Match: fault.Match{"object": name}, Effect: cssim.Effect{Flap: true}})
 			want := map[string]string{
-				"cluster":      "updating ready updating ready",
-				"nodepool":     "ready updating ready updating",
-				"externalauth": "error error error error",
+				"cluster":      "updating,ready,updating,ready",
+				"nodepool":     "ready,updating,ready,updating",
+				"externalauth": "error,error,error,error",
 			}[name]
 			if have := poll(t, w.client(), ref, 4); have != want {
 				t.Errorf("%s: have %s, want %s", name, have, want)
@@ -472,7 +472,7 @@ func TestFlap(t *testing.T) {
 			t.Errorf("the list of pools shows %s", pools)
 		}
 		w.sim.Faults().Clear()
-		if have := poll(t, w.client(), poolRef, 2); have != "updating updating" {
+		if have := poll(t, w.client(), poolRef, 2); have != "updating,updating" {
 			t.Errorf("have %s after the fault", have)
 		}
 	})
