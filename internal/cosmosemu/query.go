@@ -87,8 +87,15 @@ func (s *Server) queryItems(x *exchange) (*reply, error) {
 // selectConstant answers a query without FROM, which is about one row of
 // nothing.
 func (s *Server) selectConstant(x *exchange, c *container, scope *queryScope, statement *sql.Statement) (*reply, error) {
-	p := scope.partitions[0]
-	if err := x.arrive(p, p.position()); err != nil {
+	p := c.routes(x.now).of(scope.low)
+	if err := x.admit(p); err != nil {
+		return nil, err
+	}
+	lsn, err := p.position()
+	if err != nil {
+		return nil, err
+	}
+	if err := x.arrive(p, lsn); err != nil {
 		return nil, err
 	}
 	nothing := []*document{{raw: []byte("null"), slot: &slot{}}}
@@ -98,7 +105,7 @@ func (s *Server) selectConstant(x *exchange, c *container, scope *queryScope, st
 	} else {
 		pg.sorted(nothing)
 	}
-	return s.queryReply(x, c.rid, "Documents", pg, s.prices.query(1, pg.bytes)), nil
+	return s.queryReply(x, c.rid, "Documents", pg, s.prices().query(1, pg.bytes)), nil
 }
 
 // listItems is the plain list of a container's items.

@@ -38,7 +38,7 @@ func (s *Server) planQuery(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reply{status: http.StatusOK, body: encode(info), charge: s.prices.Metadata}, nil
+	return &reply{status: http.StatusOK, body: encode(info), charge: s.prices().Metadata}, nil
 }
 
 func (x *exchange) executionInfo(c *container, statement *sql.Statement) (*executionInfo, error) {
