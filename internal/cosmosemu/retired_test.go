@@ -21,7 +21,10 @@ func TestRetiredPartitionDoesNothing(t *testing.T) {
 	_, _, read := p.read(itemKey{}, now)
 	_, position := p.position()
 	_, _, list := p.list(nil, 0, now)
-	_, _, _, changes := p.changes(feedPage{items: 1}, now)
+	documents, _, _, changes := p.changes(feedPage{items: 1, accepted: func(*document) bool { return true }}, now)
+	if len(documents) > 0 {
+		t.Errorf("a retired partition has %d changes", len(documents))
+	}
 	_, commit := p.commit(now, func(*transaction) error {
 		t.Error("a retired partition runs a transaction")
 		return nil

@@ -417,9 +417,9 @@ func TestHold(t *testing.T) {
 			t.Errorf("children %v", got)
 		}
 		held("0")
-		time.Sleep(10*time.Second - 1)
+		time.Sleep(10*time.Second - time.Nanosecond)
 		held("0")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		r.status(r.rawFeed("0", "*"), http.StatusGone, "1002")
 		r.status(r.rawFeed("1", "*"), http.StatusNotModified, "")
 
