@@ -7,8 +7,6 @@ import (
 	"strings"
 )
 
-const region = "Emulated"
-
 // readAccount tells the client where to send its requests: to the address it
 // has just used.
 func (s *Server) readAccount(x *exchange) (*reply, error) {
@@ -20,12 +18,12 @@ func (s *Server) readAccount(x *exchange) (*reply, error) {
 		Name     string `json:"name"`
 		Endpoint string `json:"databaseAccountEndpoint"`
 	}
-	locations := []location{{region, scheme + "://" + x.request.Host + "/"}}
+	locations := []location{{s.region, scheme + "://" + x.request.Host + "/"}}
 	body := encode(map[string]any{
 		"id": "emulated", "_self": "", "_rid": "emulated", "_dbs": "//dbs/", "media": "//media/", "addresses": "//addresses/",
 		"writableLocations": locations, "readableLocations": locations,
 		"enableMultipleWriteLocations": false,
-		"userConsistencyPolicy":        map[string]any{"defaultConsistencyLevel": "Session"},
+		"userConsistencyPolicy":        map[string]string{"defaultConsistencyLevel": s.level},
 	})
 	return &reply{status: http.StatusOK, body: body, charge: s.prices().Metadata}, nil
 }

@@ -39,6 +39,8 @@
 //     a budget for each physical partition, and 429 with a time to wait
 //   - the master key, with the clock check; Entra ID tokens in the unsigned form
 //     that Microsoft's emulator takes, for the data plane only
+//   - the two gateways of the service: Server takes every id, RoutingGateway
+//     refuses those that cannot be addressed through most accounts' gateway
 //
 // Not emulated: the migration of an offer from manual to autoscale, burst
 // capacity, the throttling of metadata; stored procedures, triggers, user

@@ -18,6 +18,11 @@ const WellKnownKey = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8
 type Options struct {
 	// Key is the account's master key, base64. Default: WellKnownKey.
 	Key string
+	// Region is the name of the account's only region. Default: Emulated.
+	Region string
+	// Consistency is the level that the account announces. Default: Session.
+	// What is served is always strong: there is one copy.
+	Consistency string
 	// RequestCharges are the prices of requests. Zero fields have defaults.
 	RequestCharges RequestCharges
 	// IgnoreEPKHeaders makes the account overlook x-ms-start-epk and
@@ -34,9 +39,11 @@ type Options struct {
 type Server struct {
 	key      []byte
 	keyText  string
+	region   string
+	level    string // of consistency, as it is announced
+	noEPK    bool
 	enforced bool
 	charges  atomic.Pointer[RequestCharges]
-	noEPK    bool
 	stats    ledger
 	etags    atomic.Uint64
 	rids     atomic.Uint32
@@ -57,6 +64,8 @@ func New(o Options) *Server {
 	s := &Server{
 		key:       key,
 		keyText:   o.Key,
+		region:    cmp.Or(o.Region, "Emulated"),
+		level:     cmp.Or(o.Consistency, "Session"),
 		noEPK:     o.IgnoreEPKHeaders,
 		enforced:  o.EnforceThroughput,
 		databases: map[string]*database{},
