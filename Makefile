@@ -8,10 +8,10 @@ SEEDS ?= 100
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint chaos vuln cover config fuzz clean
+.PHONY: help run build test lint chaos conformance vuln cover config fuzz clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 run: ## the whole system on this machine: emulator, simulator, front end, service (options in ARGS)
 	@$(GO) build -o bin/ ./cmd/opfeed-dev
@@ -33,6 +33,10 @@ lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 
 chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seeds (100)
 	$(GO) test -timeout 2h -run TestChaos ./internal/system -chaos.seeds=$(SEEDS)
+
+conformance: ## Microsoft's tests of azcosmos, and ours, against the emulator; ours alone against ENDPOINT (KEY_FILE, CA_FILE, ADMIN, ARGS)
+	@$(GO) build -o bin/conformance ./internal/conformance/suite
+	@exec bin/conformance $(if $(ENDPOINT),-endpoint='$(ENDPOINT)') $(if $(KEY_FILE),-key-file='$(KEY_FILE)') $(if $(CA_FILE),-ca-file='$(CA_FILE)') $(if $(ADMIN),-admin='$(ADMIN)') $(ARGS)
 
 vuln: ## known vulnerabilities in what we call; says "skipped" where the database is out of reach
 	@.ci/vuln $(GOVULNCHECK_VERSION)
