@@ -5,10 +5,12 @@ GO ?= go
 ARGS ?=
 FUZZTIME ?= 10s
 SEEDS ?= 100
+SHORT ?=
+STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint chaos conformance vuln cover config fuzz clean
+.PHONY: help run build test lint chaos conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -37,6 +39,10 @@ chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seed
 conformance: ## Microsoft's tests of azcosmos, and ours, against the emulator; ours alone against ENDPOINT (KEY_FILE, CA_FILE, ADMIN, ARGS)
 	@$(GO) build -o bin/conformance ./internal/conformance/suite
 	@exec bin/conformance $(if $(ENDPOINT),-endpoint='$(ENDPOINT)') $(if $(KEY_FILE),-key-file='$(KEY_FILE)') $(if $(CA_FILE),-ca-file='$(CA_FILE)') $(if $(ADMIN),-admin='$(ADMIN)') $(ARGS)
+
+# Memory is bounded as "opfeed-dev cosmos" bounds it.
+bench: ## what the Cosmos DB emulator can do, beside what is wanted; SHORT=1 is quick, STRICT=1 fails if it is not met
+	@GOMEMLIMIT=2560MiB $(GO) test -v -count 1 -timeout 30m $(if $(SHORT),-short -benchtime 1s,-benchtime 3s) -run '^TestFigures$$' ./internal/cosmosemu -figures $(if $(STRICT),-figures.strict)
 
 vuln: ## known vulnerabilities in what we call; says "skipped" where the database is out of reach
 	@.ci/vuln $(GOVULNCHECK_VERSION)
