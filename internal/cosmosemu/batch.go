@@ -137,7 +137,7 @@ func batchDone(results []result, minimal bool) *reply {
 		if one.document != nil {
 			list[i].ETag = one.document.etag
 			if !minimal {
-				list[i].Body = one.document.raw
+				list[i].Body = one.document.raw()
 			}
 		}
 		r.charge += one.charge

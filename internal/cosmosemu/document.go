@@ -3,8 +3,6 @@ package cosmosemu
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -29,18 +27,16 @@ type slot struct {
 
 // document is one version of an item. It never changes once committed.
 type document struct {
-	slot *slot
-	// raw is the item as it is read: what the client sent, then the system
-	// properties. The client's part ends before userEnd, its brace not counted.
-	raw        []byte
-	userEnd    int
-	ttl        int64 // seconds; -1: never; 0: the container's default
+	slot       *slot
+	owner      *container // nil for what is a database or a container itself
+	user       []byte     // what the client sent, without system properties
+	ttl        int64      // seconds; -1: never; 0: the container's default
 	properties int
 	etag       string // with its quotes
 	ts         int64
 	lsn        int64
 
-	parsed atomic.Pointer[any]
+	parsed atomic.Pointer[any] // by value, see decodedItems
 }
 
 var systemProperties = []string{"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"}
@@ -96,42 +92,48 @@ func (d *definition) makeItem(list members, properties int) (*item, error) {
 
 // newDocument makes a version of the item in a slot.
 func newDocument(owner *container, s *slot, it *item, etag string, ts int64) *document {
-	d := &document{slot: s, ttl: it.ttl, properties: it.properties, etag: `"` + etag + `"`, ts: ts, userEnd: len(it.user) - 1}
-	rid := owner.itemRID(s.serial)
-	raw := make([]byte, 0, len(it.user)+256)
-	raw = append(raw, it.user[:d.userEnd]...)
-	d.raw = fmt.Appendf(raw, `,"_rid":"%s","_self":"%sdocs/%s/","_etag":"\"%s\"","_attachments":"attachments/","_ts":%d}`,
-		rid, owner.self(), rid, etag, ts)
-	return d
-}
-
-// user is the item without system properties.
-func (d *document) user() []byte {
-	return append(d.raw[:d.userEnd:d.userEnd], '}')
+	return &document{
+		slot: s, owner: owner, user: it.user, ttl: it.ttl, properties: it.properties, etag: `"` + etag + `"`, ts: ts,
+	}
 }
 
 // size is what charges are computed from.
-func (d *document) size() int { return d.userEnd + 1 }
+func (d *document) size() int { return len(d.user) }
 
-// inFeed is the document as the change feed shows it.
-func (d *document) inFeed(to []byte) []byte {
-	to = append(to, d.raw[:len(d.raw)-1]...)
-	to = append(to, `,"_lsn":`...)
-	to = strconv.AppendInt(to, d.lsn, 10)
+// raw is the item as it is read.
+func (d *document) raw() []byte {
+	if d.owner == nil {
+		return d.user
+	}
+	const system = 256 // bytes are enough for the system properties
+	return d.appendRaw(make([]byte, 0, len(d.user)+system))
+}
+
+// appendRaw appends the item as it is read: what the client sent, then the
+// system properties. Those are not kept, because they would be a fifth of it.
+func (d *document) appendRaw(to []byte) []byte {
+	to = append(to, d.user[:len(d.user)-1]...)
+	to = append(to, `,"_rid":"`...)
+	start := len(to)
+	to = d.owner.appendItemRID(to, d.slot.serial)
+	rid := to[start:]
+	to = append(to, `","_self":"`...)
+	to = append(to, d.owner.self()...)
+	to = append(to, `docs/`...)
+	to = append(to, rid...)
+	to = append(to, `/","_etag":`...)
+	to = appendString(to, d.etag)
+	to = append(to, `,"_attachments":"attachments/","_ts":`...)
+	to = strconv.AppendInt(to, d.ts, 10)
 	return append(to, '}')
 }
 
-// value is the document for a query, decoded when first asked for.
-func (d *document) value() any {
-	if value := d.parsed.Load(); value != nil {
-		return *value
-	}
-	var value any
-	if err := json.Unmarshal(d.raw, &value); err != nil {
-		panic(fmt.Sprintf("cosmosemu: decode an item that was checked: %v", err))
-	}
-	d.parsed.Store(&value)
-	return value
+// inFeed is the document as the change feed shows it.
+func (d *document) inFeed(to []byte) []byte {
+	to = d.appendRaw(to)
+	to = append(to[:len(to)-1], `,"_lsn":`...)
+	to = strconv.AppendInt(to, d.lsn, 10)
+	return append(to, '}')
 }
 
 // ridOf encodes a resource id: a slash would not fit into a link.
@@ -139,7 +141,18 @@ func ridOf(parts ...[]byte) string {
 	return strings.ReplaceAll(base64.StdEncoding.EncodeToString(slices.Concat(parts...)), "/", "-")
 }
 
-// itemRID is 16 bytes: 4 of the database, 4 of the container, 8 of the item.
-func (c *container) itemRID(serial uint64) string {
-	return ridOf(c.ridBytes[:], binary.LittleEndian.AppendUint64(nil, serial))
+// appendItemRID appends an item's resource id, made of 16 bytes: 4 of the
+// database, 4 of the container, 8 of the item. It is ridOf without garbage.
+func (c *container) appendItemRID(to []byte, serial uint64) []byte {
+	var id [16]byte
+	copy(id[:], c.ridBytes[:])
+	binary.LittleEndian.PutUint64(id[8:], serial)
+	start := len(to)
+	to = base64.StdEncoding.AppendEncode(to, id[:])
+	for i := start; i < len(to); i++ {
+		if to[i] == '/' {
+			to[i] = '-'
+		}
+	}
+	return to
 }

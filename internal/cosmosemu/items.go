@@ -56,7 +56,7 @@ func (s *Server) writeItem(x *exchange) (*reply, error) {
 	if done.document != nil {
 		r.set("etag", done.document.etag)
 		if !x.minimal() {
-			r.body = done.document.raw
+			r.body = done.document.raw()
 		}
 	}
 	return r, nil
@@ -98,7 +98,7 @@ func (s *Server) readItem(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reply{status: http.StatusOK, body: found.raw, charge: s.prices().read(found.size())}
+	r := &reply{status: http.StatusOK, body: found.raw(), charge: s.prices().read(found.size())}
 	r.set("etag", found.etag)
 	return r, nil
 }

@@ -164,7 +164,7 @@ func (pg *page) shows(d *document) bool {
 
 // add puts a document on the page, if it shows at all.
 func (pg *page) add(d *document) {
-	row := d.raw
+	row := d.raw()
 	if !pg.statement.Star() {
 		value, ok := pg.statement.Select(d.value())
 		if !ok {
@@ -301,7 +301,7 @@ func (s *Server) metadataFeed(x *exchange, list, rid string, objects [][]byte, s
 	}
 	pg := &page{statement: statement}
 	for i, object := range objects {
-		d := &document{raw: object, slot: &slot{serial: uint64(i + 1)}}
+		d := &document{user: object, slot: &slot{serial: uint64(i + 1)}}
 		if pg.matches(d) {
 			pg.add(d)
 		}

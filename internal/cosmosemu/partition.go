@@ -156,7 +156,7 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 			continue
 		}
 		documents = append(documents, c.slot.current)
-		size += len(c.slot.current.raw)
+		size += c.slot.current.size()
 	}
 	if len(documents) > 0 {
 		return documents, documents[len(documents)-1].lsn, p.lsn, nil

@@ -153,7 +153,7 @@ func (p *patch) apply(d *definition, old *document, key partitionKey) (*item, er
 	if p.condition != nil && !p.condition.Matches(old.value()) {
 		return nil, refuse(http.StatusPreconditionFailed, "the condition of the patch is not met")
 	}
-	text := old.user()
+	text := old.user
 	for _, o := range p.operations {
 		var err error
 		if text, err = o.edit(text, o.path); err != nil {

@@ -164,7 +164,11 @@ func (m *members) remove(name string) {
 }
 
 func (m members) join() []byte {
-	to := []byte{'{'}
+	size := len(`}`)
+	for _, property := range m {
+		size += len(property.name) + len(property.value) + len(`,"":`)
+	}
+	to := append(make([]byte, 0, size), '{')
 	for i, property := range m {
 		if i > 0 {
 			to = append(to, ',')
@@ -283,4 +287,62 @@ func isDelimiter(c byte) bool {
 	default:
 		return false
 	}
+}
+
+// decodeJSON returns the value of a checked text as json.Unmarshal would, in a
+// fraction of its time.
+func decodeJSON(text []byte) any {
+	value, _ := decodeValue(text, skipBlank(text, 0))
+	return value
+}
+
+// decodeValue decodes what begins at i and returns where it ends.
+func decodeValue(text []byte, i int) (value any, end int) {
+	switch text[i] {
+	case '{':
+		return decodeObject(text, i)
+	case '[':
+		return decodeArray(text, i)
+	}
+	end = endOfValue(text, i)
+	switch text[i] {
+	case '"':
+		return decodeString(text[i:end]), end
+	case 't':
+		return true, end
+	case 'f':
+		return false, end
+	case 'n':
+		return nil, end
+	default:
+		number, _ := strconv.ParseFloat(string(text[i:end]), 64) // in range, see checkJSON
+		return number, end
+	}
+}
+
+func decodeObject(text []byte, i int) (object map[string]any, end int) {
+	object = map[string]any{}
+	for i = skipBlank(text, i+1); text[i] != '}'; i = skipBlank(text, i) {
+		if text[i] == ',' {
+			i = skipBlank(text, i+1)
+		}
+		end = endOfString(text, i)
+		name := decodeString(text[i:end])
+		i = skipBlank(text, end) // the colon
+		object[name], i = decodeValue(text, skipBlank(text, i+1))
+	}
+	return object, i + 1
+}
+
+func decodeArray(text []byte, i int) (list []any, end int) {
+	list = []any{}
+	for i = skipBlank(text, i+1); text[i] != ']'; i = skipBlank(text, i) {
+		if text[i] == ',' {
+			i = skipBlank(text, i+1)
+		}
+		var value any
+		value, i = decodeValue(text, i)
+		list = append(list, value)
+	}
+	return list, i + 1
 }

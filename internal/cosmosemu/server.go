@@ -45,6 +45,7 @@ type Server struct {
 	enforced bool
 	charges  atomic.Pointer[RequestCharges]
 	stats    ledger
+	decoded  decodedItems
 	etags    atomic.Uint64
 	rids     atomic.Uint32
 

@@ -99,13 +99,16 @@ func (p *partition) apply(next pendingChange) {
 }
 
 func (p *partition) insert(s *slot) {
-	p.items[s.itemKey] = s
-	p.all.add(s)
 	list := p.logical[s.partition]
 	if list == nil {
 		list = &slotList{}
 		p.logical[s.partition] = list
+	} else {
+		// One copy of what all slots of a logical partition have in common.
+		s.partition, s.epk = list.slots[0].partition, list.slots[0].epk
 	}
+	p.items[s.itemKey] = s
+	p.all.add(s)
 	list.add(s)
 }
 
