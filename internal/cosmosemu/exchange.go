@@ -1,6 +1,7 @@
 package cosmosemu
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -51,14 +52,17 @@ func (x *exchange) agent() string {
 }
 
 func (x *exchange) readBody() error {
-	body, err := io.ReadAll(io.LimitReader(x.request.Body, maxBody+1))
-	if err != nil {
+	var body bytes.Buffer
+	if length := x.request.ContentLength; length > 0 && length <= maxBody {
+		body.Grow(int(length) + bytes.MinRead) // what ReadFrom wants, to see the end
+	}
+	if _, err := body.ReadFrom(io.LimitReader(x.request.Body, maxBody+1)); err != nil {
 		return refuse(http.StatusBadRequest, "read body: %v", err)
 	}
-	if len(body) > maxBody {
+	if body.Len() > maxBody {
 		return refuse(http.StatusRequestEntityTooLarge, "the request is larger than %d bytes", maxBody)
 	}
-	x.body = body
+	x.body = body.Bytes()
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package cosmosemu
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,16 +76,19 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 }
 
 func feedBody(rid string, documents []*document) []byte {
-	var body bytes.Buffer
-	body.WriteString(`{"_rid":"` + rid + `","Documents":[`)
+	const around = 300 // bytes of system properties
+	size := around
+	for _, d := range documents {
+		size += d.size() + around
+	}
+	body := append(make([]byte, 0, size), `{"_rid":"`+rid+`","Documents":[`...)
 	for i, d := range documents {
 		if i > 0 {
-			body.WriteByte(',')
+			body = append(body, ',')
 		}
-		body.Write(d.inFeed(body.AvailableBuffer()))
+		body = d.inFeed(body)
 	}
-	body.WriteString(`],"_count":` + strconv.Itoa(len(documents)) + `}`)
-	return body.Bytes()
+	return append(body, `],"_count":`+strconv.Itoa(len(documents))+`}`...)
 }
 
 // feedScope finds the partition, and what of it the client wants: all, one
