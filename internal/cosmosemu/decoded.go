@@ -1,6 +1,8 @@
 package cosmosemu
 
 import (
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 )
@@ -24,7 +26,10 @@ func (d *document) value() any {
 	if value := d.parsed.Load(); value != nil {
 		return *value
 	}
-	value := decodeJSON(d.raw())
+	var value any
+	if err := json.Unmarshal(d.raw(), &value); err != nil {
+		panic(fmt.Sprintf("cosmosemu: decode an item that was checked: %v", err))
+	}
 	if d.owner != nil && d.parsed.CompareAndSwap(nil, &value) {
 		d.owner.account.decoded.keep(d)
 	}

@@ -98,7 +98,7 @@ func (s *Server) selectConstant(x *exchange, c *container, scope *queryScope, st
 	if err := x.arrive(p, lsn); err != nil {
 		return nil, err
 	}
-	nothing := []*document{{raw: []byte("null"), slot: &slot{}}}
+	nothing := []*document{{user: []byte("null"), slot: &slot{}}}
 	pg := &page{statement: statement, from: &continuation{}, items: 1}
 	if statement.Aggregates() {
 		pg.aggregate(nothing)
