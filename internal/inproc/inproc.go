@@ -6,16 +6,18 @@ package inproc
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"syscall"
 )
 
 // ErrReset is what a caller sees when the handler panics with
 // http.ErrAbortHandler before it flushed anything: the connection was closed
-// before a reply.
-var ErrReset = errors.New("read: connection reset by peer")
+// before a reply. Clients know it for what they would see of a socket, and try
+// again or not as they would then.
+var ErrReset error = &net.OpError{Op: "read", Net: "in-process", Err: syscall.ECONNRESET}
 
 // Transport is an http.RoundTripper and an azcore policy.Transporter. It calls
 // the handler in the caller's goroutine, so a handler that waits must watch the
