@@ -88,6 +88,7 @@ func TestWhen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				c.when.Seed = 7
 				r := newRules(t, rule{Name: "it", Match: fault.Match{"kind": "read", "id": "a"}, When: c.when})
 				var have strings.Builder
 				for range 10 {
@@ -95,7 +96,7 @@ func TestWhen(t *testing.T) {
 					r.Fire(request("write", "a"))
 					hits := r.Fire(request("read", "a"))
 					have.WriteString(map[int]string{0: ".", 1: "x"}[len(hits)])
-					if n := strings.Count(have.String(), "x"); len(hits) > 0 && hits[0].Number != n {
+					if n := strings.Count(have.String(), "x"); len(hits) > 0 && (hits[0].Number != n || hits[0].Seed != 7) {
 						t.Errorf("hit %d has the number %d", n, hits[0].Number)
 					}
 					time.Sleep(time.Second)
@@ -245,6 +246,22 @@ func TestCutOnASocket(t *testing.T) {
 	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); string(body) != `{"id"` || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("read %q, %v", body, err)
+	}
+}
+
+func TestLongest(t *testing.T) {
+	wait := func(e effect) fault.Duration { return e.Before }
+	r := newRules(t)
+	if have := r.Longest(wait); have != 0 {
+		t.Errorf("have %v of no rules", have)
+	}
+	for i, d := range []fault.Duration{1, 3, 2} {
+		if err := r.Add(rule{Name: fmt.Sprint(i), Effect: effect{Effect: fault.Effect{Before: d}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have := r.Longest(wait); have != 3 {
+		t.Errorf("have %v, want 3", have)
 	}
 }
 

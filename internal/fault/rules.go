@@ -103,10 +103,28 @@ func (r *Rules[E]) Reports() []Report[E] {
 	return reports
 }
 
+// Longest returns the longest of a duration that effects have, in force or not
+// yet or not any more; 0 if there are no rules.
+func (r *Rules[E]) Longest(of func(E) Duration) Duration {
+	if !r.any.Load() {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	longest := Duration(0)
+	for _, c := range r.list {
+		longest = max(longest, of(c.Effect))
+	}
+	return longest
+}
+
 // Hit is a rule that fired for a request.
 type Hit[E Effects] struct {
 	Rule   string
 	Effect E
+	// Seed is the rule's: what an effect leaves to chance for all its hits alike
+	// follows from it.
+	Seed uint64
 	// Number is which of the rule's hits this is, from 1.
 	Number int
 	// Chance belongs to this hit: what an effect leaves to chance follows from
@@ -125,7 +143,7 @@ func (r *Rules[E]) Fire(of func(attribute string) string) []Hit[E] {
 	var hits []Hit[E]
 	for _, c := range r.list {
 		if c.lasts(now) && c.Match.matches(of) && c.fires() {
-			hits = append(hits, Hit[E]{c.Name, c.Effect, c.hits, c.rng.Float64()})
+			hits = append(hits, Hit[E]{c.Name, c.Effect, c.When.Seed, c.hits, c.rng.Float64()})
 		}
 	}
 	return hits
