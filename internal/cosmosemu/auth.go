@@ -28,10 +28,10 @@ func (s *Server) authenticate(x *exchange) error {
 	case "master":
 		return s.checkSignature(x, signature)
 	case "aad":
-		if err := s.checkToken(x.now, signature); err != nil {
+		if err := s.checkToken(x.received, signature); err != nil {
 			return err
 		}
-		if x.kind == kindMetadata && x.request.Method != http.MethodGet && !x.isQuery() {
+		if charged(x.kind) == kindMetadata && x.request.Method != http.MethodGet && !x.isQuery() {
 			return refuse(http.StatusForbidden, "the request cannot be authorized by an Entra ID token in the data plane").
 				because(substatusTokenNotAuthorized)
 		}
@@ -76,7 +76,7 @@ func (s *Server) checkSignature(x *exchange, signature string) error {
 	if err != nil || !hmac.Equal(given, mac.Sum(nil)) {
 		return refuse(http.StatusUnauthorized, "the signature does not match: wrong key, or the wrong string was signed")
 	}
-	if skew := x.now.Sub(sent); skew > maxSkew || skew < -maxSkew {
+	if skew := x.received.Sub(sent); skew > maxSkew || skew < -maxSkew {
 		return refuse(http.StatusForbidden, "x-ms-date %q is more than %v away from the server's time", date, maxSkew)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // maxBatch is the service's limit for the operations of a batch.
@@ -63,6 +64,10 @@ func (s *Server) runBatch(x *exchange) (*reply, error) {
 			x.visit(p, lsn)
 			return batchFailed(s, len(sent), i, err), nil
 		}
+	}
+	x.id = joinIDs(operations)
+	if err := x.touch(p, key, epk, operations...); err != nil {
+		return nil, err
 	}
 	results := make([]result, len(operations))
 	failed := 0
@@ -127,6 +132,14 @@ func (b *batchOperation) prepare(d *definition, key partitionKey) (*operation, e
 		return nil, refuse(http.StatusBadRequest, "the operation %s needs an id", b.Type)
 	}
 	return o, o.checkBody(key)
+}
+
+func joinIDs(operations []*operation) string {
+	ids := make([]string, len(operations))
+	for i, o := range operations {
+		ids[i] = o.id
+	}
+	return strings.Join(ids, ",")
 }
 
 func batchDone(results []result, minimal bool) *reply {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 type container struct {
@@ -55,7 +54,7 @@ func (db *database) addContainer(account *Server, d *definition, ranges int, giv
 
 // define puts a definition, old or new, into force.
 func (c *container) define(d *definition) {
-	d.etag, d.ts = c.account.newETag(), time.Now().Unix()
+	d.etag, d.ts = c.account.newETag(), c.account.clock.now().Unix()
 	c.definition.Store(d)
 }
 

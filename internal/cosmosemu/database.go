@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 type database struct {
@@ -30,7 +29,7 @@ func (s *Server) addDatabase(id string, given *throughput) (*database, bool) {
 	if db := s.databases[id]; db != nil {
 		return db, false
 	}
-	db := &database{id: id, etag: s.newETag(), ts: time.Now().Unix(), containers: map[string]*container{}}
+	db := &database{id: id, etag: s.newETag(), ts: s.clock.now().Unix(), containers: map[string]*container{}}
 	binary.BigEndian.PutUint32(db.ridBytes[:], s.rids.Add(1))
 	db.rid = ridOf(db.ridBytes[:])
 	db.offer.Store(s.newOffer(db.self(), db.rid, given))

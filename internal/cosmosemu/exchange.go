@@ -18,11 +18,18 @@ const maxBody = 2 << 20
 // exchange is one request on its way through the stages of Server.handle, and
 // what the answer's common headers and the statistics need to know of it.
 type exchange struct {
-	request *http.Request
-	now     time.Time
+	request  *http.Request
+	received time.Time // by the machine's clock
+	now      time.Time // by the account's
 	target
-	kind string // see Charge.Kind
+	kind string // see RequestEntry.Kind
 	body []byte
+	id   string // see RequestEntry.ID
+
+	effect    Effect // of the faults
+	staleSeed uint64
+	faults    []string
+	charge    float64
 
 	// sessions are the tokens of the partitions that were asked, see visit.
 	sessions []string
@@ -33,7 +40,8 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(r *http.Request) *exchange {
-	return &exchange{request: r, now: time.Now(), kind: kindMetadata}
+	received := time.Now()
+	return &exchange{request: r, received: received, now: s.clock.at(received), kind: kindMetadata}
 }
 
 func (x *exchange) header(name string) string { return x.request.Header.Get(name) }
@@ -92,17 +100,18 @@ func (x *exchange) maxItems() (int, error) {
 
 // reply is an answer before it is sent.
 type reply struct {
-	status int
-	header [][2]string
-	body   []byte
-	charge float64
+	status    int
+	substatus int
+	header    [][2]string
+	body      []byte
+	charge    float64
 }
 
 func (r *reply) set(name, value string) {
 	r.header = append(r.header, [2]string{name, value})
 }
 
-func (x *exchange) send(w http.ResponseWriter, r *reply) {
+func (r *reply) send(w http.ResponseWriter, x *exchange) {
 	h := w.Header()
 	h.Set("Date", x.now.UTC().Format(http.TimeFormat))
 	h.Set("Content-Type", "application/json")

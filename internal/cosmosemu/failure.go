@@ -56,7 +56,7 @@ func asFailure(err error) *failure {
 
 func refusal(err error) *reply {
 	f := asFailure(err)
-	r := &reply{status: f.status, charge: f.charge, body: errorBody(errorCode(f.status), f.message, f.info)}
+	r := &reply{status: f.status, substatus: f.substatus, charge: f.charge, body: errorBody(errorCode(f.status), f.message, f.info)}
 	r.set("x-ms-substatus", strconv.Itoa(f.substatus))
 	if f.wait > 0 {
 		r.set("x-ms-retry-after-ms", strconv.FormatInt(f.wait.Milliseconds(), 10))

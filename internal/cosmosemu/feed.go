@@ -37,7 +37,7 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := feedPage{bytes: maxPageBytes, accepted: accepted}
+	page := feedPage{bytes: maxPageBytes, until: x.feedUntil(s), accepted: accepted}
 	if page.items, err = x.maxItems(); err != nil {
 		return nil, err
 	}
@@ -58,6 +58,7 @@ func (s *Server) readFeed(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	documents, last = x.distort(page, documents, last, current)
 	x.sessions, x.lsn = x.sessions[:0], 0
 	x.visit(p, current)
 	r := &reply{status: http.StatusNotModified, charge: s.prices().feed(0)}

@@ -2,15 +2,19 @@ package cosmosemu
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"opfeed/internal/epk"
+	"opfeed/internal/fault"
 )
 
 // newFuzzServer has one item, {"id":"a","pk":"p"} and more, and takes any token
@@ -49,7 +53,7 @@ func (s *Server) ask(method, below, body string, headers ...string) *httptest.Re
 	if err != nil {
 		reply = refusal(err)
 	}
-	x.send(w, reply)
+	reply.send(w, x)
 	return w
 }
 
@@ -127,6 +131,55 @@ func FuzzItem(f *testing.F) {
 		}
 		sane(t, got)
 	})
+}
+
+// A rule that an administrator adds may be refused, but whatever it does to a
+// request is what its effect says.
+func FuzzFault(f *testing.F) {
+	for _, rule := range []string{
+		`{"name":"a","match":{"kind":"read|fe*","id":"a"},"when":{"after":1,"times":2,"probability":0.5,"seed":1},"effect":{"status":429,"substatus":3200}}`,
+		`{"name":"a","effect":{"before":"1h","jitter":"1h","feedDelay":"1h","stale":"1h","clockJump":"99999h","touch":true}}`,
+		`{"name":"a","effect":{"reply":"cut","split":true,"hold":"1s","header":{"etag":"1"}}}`, `{"name":"a","effect":{"reply":"hang","applied":true}}`,
+		`{"name":"a","effect":{"feed":"repeat","status":304,"body":"x"}}`, `{"name":"a","effect":{"feed":"silent"}}`, `null`,
+	} {
+		f.Add(rule)
+	}
+	over, cancel := context.WithCancel(f.Context())
+	cancel() // nobody waits
+	f.Fuzz(func(t *testing.T, rule string) {
+		s := newFuzzServer(t)
+		got := httptest.NewRecorder()
+		s.Admin().ServeHTTP(got, httptest.NewRequest(http.MethodPost, "/faults", strings.NewReader(rule)))
+		if got.Code != http.StatusNoContent && got.Code != http.StatusBadRequest {
+			t.Errorf("adding %q: %d %s", rule, got.Code, got.Body)
+		}
+		for _, r := range []*http.Request{
+			httptest.NewRequestWithContext(over, http.MethodGet, "http://fuzz.cosmos.test/dbs/db/colls/items/docs/a", http.NoBody),
+			httptest.NewRequestWithContext(over, http.MethodGet, "http://fuzz.cosmos.test/dbs/db/colls/items/docs", http.NoBody),
+			httptest.NewRequestWithContext(over, http.MethodPost, "http://fuzz.cosmos.test/dbs/db/colls/items/docs", strings.NewReader(`{"id":"a","pk":"p"}`)),
+		} {
+			r.Header.Set(headerPartitionKey, `["p"]`)
+			r.Header.Set("A-IM", "Incremental Feed")
+			r.Header.Set("x-ms-documentdb-is-upsert", "true")
+			x := s.newExchange(r)
+			if err := errors.Join(x.locate(), x.readBody()); err != nil {
+				t.Fatal(err)
+			}
+			if hits := s.faults.Fire(func(name string) string { return s.attribute(x, name) }); len(hits) > 0 {
+				suffers(s, x, hits)
+			}
+		}
+	})
+}
+
+// suffers serves a request under faults, which may close the connection.
+func suffers(s *Server, x *exchange, hits []fault.Hit[Effect]) {
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic is no error chain
+			panic(p)
+		}
+	}()
+	s.serveFaulty(httptest.NewRecorder(), x, hits)
 }
 
 func FuzzPartitionKey(f *testing.F) {

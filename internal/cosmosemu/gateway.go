@@ -17,7 +17,7 @@ func (s *Server) RoutingGateway() http.Handler {
 		x := s.newExchange(r)
 		if err := x.locate(); err == nil && x.resource == resourceItem {
 			if f := unroutable(x.item); f != nil {
-				x.send(w, refusal(f))
+				refusal(f).send(w, x)
 				return
 			}
 		}

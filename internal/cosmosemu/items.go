@@ -44,6 +44,10 @@ func (s *Server) writeItem(x *exchange) (*reply, error) {
 	if err := x.admit(p); err != nil {
 		return nil, err
 	}
+	x.id = o.id
+	if err := x.touch(p, key, epk, o); err != nil {
+		return nil, err
+	}
 	lsn, err := p.commit(x.now, func(tx *transaction) (err error) {
 		done, err = o.run(tx, key, epk)
 		return err
@@ -81,7 +85,7 @@ func (s *Server) readItem(x *exchange) (*reply, error) {
 	if err := x.admit(p); err != nil {
 		return nil, err
 	}
-	found, lsn, err := p.read(itemKey{key.key(), x.item}, x.now)
+	found, lsn, err := x.read(p, itemKey{key.key(), x.item})
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"opfeed/internal/cosmosemu/sql"
 )
@@ -113,7 +112,7 @@ func (s *Server) newOffer(resource, resourceRID string, given *throughput) *offe
 	rid := binary.BigEndian.AppendUint32(nil, s.rids.Add(1))
 	return &offer{
 		throughput: *given, rid: ridOf(rid[1:]), resource: resource, resourceRID: resourceRID,
-		highest: given.perSecond(), etag: s.newETag(), ts: time.Now().Unix(),
+		highest: given.perSecond(), etag: s.newETag(), ts: s.clock.now().Unix(),
 	}
 }
 

@@ -104,7 +104,7 @@ func (q *queryScope) gather(x *exchange, owners []*partition, low, high string, 
 	}
 	var all []*document
 	for _, p := range owners {
-		documents, lsn, err := p.list(key, after, x.now)
+		documents, lsn, err := x.list(p, key, after)
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +124,7 @@ func (q *queryScope) gather(x *exchange, owners []*partition, low, high string, 
 		}
 	}
 	if len(owners) > 1 {
-		slices.SortFunc(all, func(a, b *document) int { return cmp.Compare(a.slot.serial, b.slot.serial) })
+		slices.SortFunc(all, bySerial)
 	}
 	return all, nil
 }

@@ -32,12 +32,14 @@ type partition struct {
 	mu      sync.RWMutex
 	retired bool
 	lsn     int64
+	at      time.Duration // of the last commit, see Server.uptime
 	items   map[itemKey]*slot
 	logical map[string]*slotList // by itemKey.partition
 	all     slotList
 	log     []change
 	stale   int // changes in the log that are superseded
 	sweep   int // commits until expired items are looked for
+	past    []past
 }
 
 // errRetired means that the partition has heirs: route the request again.
@@ -46,6 +48,7 @@ var errRetired = errors.New("the partition was split or merged")
 // change is one entry of the log. It is superseded when the slot has moved on.
 type change struct {
 	lsn  int64
+	at   time.Duration // of the commit, see Server.uptime
 	slot *slot
 }
 
@@ -111,10 +114,14 @@ func (p *partition) list(key *string, after uint64, now time.Time) ([]*document,
 	if p.retired {
 		return nil, 0, errRetired
 	}
+	return p.listed(key, after, now), p.lsn, nil
+}
+
+func (p *partition) listed(key *string, after uint64, now time.Time) []*document {
 	source := &p.all
 	if key != nil {
 		if source = p.logical[*key]; source == nil {
-			return nil, p.lsn, nil
+			return nil
 		}
 	}
 	slots := source.slots[source.after(after):]
@@ -124,14 +131,17 @@ func (p *partition) list(key *string, after uint64, now time.Time) ([]*document,
 			documents = append(documents, s.current)
 		}
 	}
-	return documents, p.lsn, nil
+	return documents
 }
+
+func bySerial(a, b *document) int { return cmp.Compare(a.slot.serial, b.slot.serial) }
 
 // feedPage asks the log for changes.
 type feedPage struct {
-	after    int64 // LSN
-	items    int   // soft limit: a commit is never torn
-	bytes    int   // soft limit
+	after    int64         // LSN
+	items    int           // soft limit: a commit is never torn
+	bytes    int           // soft limit
+	until    time.Duration // what was committed later does not show, see Server.uptime
 	accepted func(*document) bool
 }
 
@@ -143,11 +153,15 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 	if p.retired {
 		return nil, 0, 0, errRetired
 	}
-	size := 0
+	size, end := 0, p.lsn
 	start, _ := slices.BinarySearchFunc(p.log, page.after+1, func(c change, lsn int64) int {
 		return int(c.lsn - lsn)
 	})
 	for _, c := range p.log[start:] {
+		if c.at > page.until {
+			end = c.lsn - 1
+			break
+		}
 		full := len(documents) >= page.items || size >= page.bytes
 		if full && c.lsn > documents[len(documents)-1].lsn {
 			break
@@ -162,7 +176,7 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 		return documents, documents[len(documents)-1].lsn, p.lsn, nil
 	}
 	// Never back: the client may have been told more than is left here.
-	return nil, max(page.after, p.lsn), p.lsn, nil
+	return nil, max(page.after, end), p.lsn, nil
 }
 
 // inherit fills a new partition with what its parents have in its range. Nobody

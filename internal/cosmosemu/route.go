@@ -31,7 +31,7 @@ type target struct {
 	offer     string
 }
 
-// The kinds of Charge.
+// The kinds of RequestEntry.
 const (
 	kindFeed       = "feed"
 	kindQuery      = "query"
@@ -43,6 +43,12 @@ const (
 	kindPatch      = "patch"
 	kindDelete     = "delete"
 	kindBatch      = "batch"
+	kindAccount    = "account"
+	kindDatabase   = "database"
+	kindContainer  = "container"
+	kindRanges     = "ranges"
+	kindOffers     = "offers"
+	kindPlan       = "plan"
 	kindMetadata   = "metadata"
 )
 
@@ -65,6 +71,7 @@ func (x *exchange) locate() error {
 		return refuse(http.StatusNotFound, "the resource /%s is not known here", path)
 	}
 	x.target = found
+	x.id = found.item
 	x.kind = x.kindOf()
 	return nil
 }
@@ -152,6 +159,17 @@ func (x *exchange) isQuery() bool {
 
 func (x *exchange) isFeed() bool { return x.header("A-IM") != "" }
 
+var metadataKinds = map[resource]string{
+	resourceAccount:    kindAccount,
+	resourceDatabases:  kindDatabase,
+	resourceDatabase:   kindDatabase,
+	resourceContainers: kindContainer,
+	resourceContainer:  kindContainer,
+	resourceRanges:     kindRanges,
+	resourceOffers:     kindOffers,
+	resourceOffer:      kindOffers,
+}
+
 func (x *exchange) kindOf() string {
 	method := x.request.Method
 	switch {
@@ -166,8 +184,10 @@ func (x *exchange) kindOf() string {
 		default:
 			return kindRead
 		}
-	case x.resource != resourceItems || x.flag("x-ms-cosmos-is-query-plan-request"):
-		return kindMetadata
+	case x.resource != resourceItems:
+		return metadataKinds[x.resource]
+	case x.flag("x-ms-cosmos-is-query-plan-request"):
+		return kindPlan
 	case method == http.MethodGet && x.isFeed():
 		return kindFeed
 	case method == http.MethodGet || x.isQuery():

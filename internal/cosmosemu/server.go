@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"opfeed/internal/fault"
 )
 
 // WellKnownKey is the master key of every Cosmos DB emulator: public, and no
@@ -32,6 +35,9 @@ type Options struct {
 	// EnforceThroughput refuses with 429 what exceeds the throughput of a
 	// container or a database. Default: nothing is ever refused for that.
 	EnforceThroughput bool
+	// LogRequests is how many requests Requests keeps. Default: 1000; negative:
+	// none.
+	LogRequests int
 }
 
 // Server is one emulated account. It is an http.Handler, safe for concurrent
@@ -48,6 +54,11 @@ type Server struct {
 	decoded  decodedItems
 	etags    atomic.Uint64
 	rids     atomic.Uint32
+	admin    http.Handler
+	started  time.Time
+	clock    clock
+	faults   *fault.Rules[Effect]
+	requests *fault.Log[RequestEntry]
 
 	mu        sync.RWMutex
 	databases map[string]*database
@@ -62,6 +73,10 @@ func New(o Options) *Server {
 	if err != nil {
 		panic(fmt.Sprintf("cosmosemu: decode master key: %v", err))
 	}
+	kept := max(o.LogRequests, 0)
+	if o.LogRequests == 0 {
+		kept = keptRequests
+	}
 	s := &Server{
 		key:       key,
 		keyText:   o.Key,
@@ -69,11 +84,18 @@ func New(o Options) *Server {
 		level:     cmp.Or(o.Consistency, "Session"),
 		noEPK:     o.IgnoreEPKHeaders,
 		enforced:  o.EnforceThroughput,
+		started:   time.Now(),
+		faults:    fault.New[Effect](faultAttributes...),
+		requests:  fault.NewLog[RequestEntry](kept),
 		databases: map[string]*database{},
 	}
 	s.SetRequestCharges(o.RequestCharges)
+	s.admin = s.newAdmin()
 	return s
 }
+
+// uptime is a time by the machine's clock: how long the account is there.
+func (s *Server) uptime() time.Duration { return time.Since(s.started) }
 
 // Container describes a container to Create.
 type Container struct {
@@ -131,33 +153,46 @@ func (s *Server) find(database, container string) (*container, error) {
 }
 
 // ServeHTTP answers one request. Every refusal has a JSON body with code and
-// message.
+// message. What Admin serves is at /_emulator/, too.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/_emulator/") {
-		s.serveOwn(w, r)
+	if strings.HasPrefix(r.URL.Path, ownPath+"/") {
+		http.StripPrefix(ownPath, s.admin).ServeHTTP(w, r)
 		return
 	}
 	x := s.newExchange(r)
-	reply, err := s.handle(x)
-	if err != nil {
-		reply = refusal(err)
+	var answer *reply
+	if err := s.receive(x); err != nil {
+		answer = refusal(err)
+		x.charge = answer.charge
+	} else if hits := s.faults.Fire(func(name string) string { return s.attribute(x, name) }); len(hits) > 0 {
+		s.serveFaulty(w, x, hits)
+		return
+	} else {
+		answer = s.apply(x)
 	}
-	x.settle(reply)
-	s.stats.add(x, reply.charge)
-	x.send(w, reply)
+	s.record(x, outcome{answer.status, answer.substatus, len(answer.body)})
+	answer.send(w, x)
 }
 
-// handle takes a request through its stages: where does it go, who asks, what
-// does it say, what is the answer.
-func (s *Server) handle(x *exchange) (*reply, error) {
+// receive takes a request through its first stages: where does it go, who asks,
+// what does it say.
+func (s *Server) receive(x *exchange) error {
 	if err := x.locate(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.authenticate(x); err != nil {
-		return nil, err
+		return err
 	}
-	if err := x.readBody(); err != nil {
-		return nil, err
+	return x.readBody()
+}
+
+// apply is the last stage: what is the answer.
+func (s *Server) apply(x *exchange) *reply {
+	answer, err := s.dispatch(x)
+	if err != nil {
+		answer = refusal(err)
 	}
-	return s.dispatch(x)
+	x.settle(answer)
+	x.charge = answer.charge
+	return answer
 }

@@ -21,7 +21,8 @@ type SplitOptions struct {
 	// Hold is how long the range is splitting before it is split: 0 not at all,
 	// negative until Release. Meanwhile requests that name the range get
 	// 410/1007; those that name a partition key work, because here the gateway
-	// waits for nobody. The hold ends with the first request after its time.
+	// waits for nobody. The hold ends with the first request after its time, by
+	// the account's clock.
 	Hold time.Duration
 }
 
@@ -42,7 +43,7 @@ type heldSplit struct {
 func (s *Server) Split(database, container, rangeID string, o SplitOptions) (children []string, err error) {
 	c, err := s.find(database, container)
 	if err == nil {
-		children, err = c.split(rangeID, o, time.Now())
+		children, err = c.split(rangeID, o, s.clock.now())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("split range %q of %s/%s: %w", rangeID, database, container, err)
@@ -54,7 +55,7 @@ func (s *Server) Split(database, container, rangeID string, o SplitOptions) (chi
 func (s *Server) Release(database, container, rangeID string) error {
 	c, err := s.find(database, container)
 	if err == nil {
-		err = c.release(rangeID, time.Now())
+		err = c.release(rangeID, s.clock.now())
 	}
 	if err != nil {
 		return fmt.Errorf("release range %q of %s/%s: %w", rangeID, database, container, err)
@@ -72,7 +73,7 @@ func (s *Server) Release(database, container, rangeID string) error {
 func (s *Server) Merge(database, container, left, right string) (id string, err error) {
 	c, err := s.find(database, container)
 	if err == nil {
-		id, err = c.merge(left, right, time.Now())
+		id, err = c.merge(left, right, s.clock.now())
 	}
 	if err != nil {
 		return "", fmt.Errorf("merge ranges %q and %q of %s/%s: %w", left, right, database, container, err)

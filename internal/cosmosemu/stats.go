@@ -2,7 +2,6 @@ package cosmosemu
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 	"sync"
 )
@@ -43,8 +42,18 @@ type ledger struct {
 	sums map[ledgerKey]ledgerSum
 }
 
-func (l *ledger) add(x *exchange, charge float64) {
-	key := ledgerKey{x.agent(), x.database, x.container, x.kind}
+// charged is the kind of Charge that a kind of RequestEntry belongs to.
+func charged(kind string) string {
+	switch kind {
+	case kindAccount, kindDatabase, kindContainer, kindRanges, kindOffers, kindPlan:
+		return kindMetadata
+	default:
+		return kind
+	}
+}
+
+func (l *ledger) add(x *exchange) {
+	key := ledgerKey{x.agent(), x.database, x.container, charged(x.kind)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sums == nil {
@@ -52,7 +61,7 @@ func (l *ledger) add(x *exchange, charge float64) {
 	}
 	sum := l.sums[key]
 	sum.requests++
-	sum.units += charge
+	sum.units += x.charge
 	l.sums[key] = sum
 }
 
@@ -68,15 +77,4 @@ func (l *ledger) list() []Charge {
 			cmp.Compare(a.Container, b.Container), cmp.Compare(a.Kind, b.Kind))
 	})
 	return list
-}
-
-// serveOwn answers what no Cosmos DB knows. It asks for no key.
-func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	if r.URL.Path != "/_emulator/stats" || r.Method != http.MethodGet {
-		w.WriteHeader(http.StatusNotFound)
-		w.Write(errorBody("NotFound", "only GET /_emulator/stats is known here", "")) //nolint:errcheck // the client has gone
-		return
-	}
-	w.Write(encode(s.Stats())) //nolint:errcheck // the client has gone
 }

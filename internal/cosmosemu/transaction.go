@@ -23,6 +23,7 @@ type pendingChange struct {
 // they did under one new LSN. It returns the LSN that the partition then has.
 // Steps are not run in a partition that is retired.
 func (p *partition) commit(now time.Time, steps func(*transaction) error) (int64, error) {
+	keep := p.owner.account.longestLag() // not under the lock: rules have one, too
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.retired {
@@ -33,6 +34,8 @@ func (p *partition) commit(now time.Time, steps func(*transaction) error) (int64
 		return p.lsn, err
 	}
 	p.lsn++
+	p.at = p.owner.account.uptime()
+	p.remember(tx.pending, keep)
 	for _, next := range tx.pending {
 		p.apply(next)
 	}
@@ -95,7 +98,7 @@ func (p *partition) apply(next pendingChange) {
 	}
 	next.document.lsn = p.lsn
 	s.current = next.document
-	p.log = append(p.log, change{p.lsn, s})
+	p.log = append(p.log, change{p.lsn, p.at, s})
 }
 
 func (p *partition) insert(s *slot) {
