@@ -35,6 +35,7 @@ func TestUsage(t *testing.T) {
 		"no key file":       {[]string{"load", "--cosmos-key-file", "/no/such/file"}, exitUsage, "--cosmos-key-file"},
 		"speed of cs":       {[]string{"cs", "--speed", "-1"}, exitUsage, "--speed must be above 0"},
 		"bad admin":         {[]string{"cs", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:99999"}, exitBad, "listen on 127.0.0.1:99999"},
+		"bad cosmos admin":  {[]string{"cosmos", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:99999"}, exitBad, "listen on 127.0.0.1:99999"},
 		"bad address":       {[]string{"cosmos", "--listen", "127.0.0.1:99999"}, exitBad, "listen on 127.0.0.1:99999"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,34 +96,47 @@ func TestPartsAlone(t *testing.T) {
 
 // The administrator of a part has a port of its own.
 func TestAdminPort(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	r, w := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"cs", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, w, io.Discard)
-		_ = w.Close()
-	}()
-	lines := bufio.NewScanner(r)
-	lines.Scan()
-	admin, ok := strings.CutPrefix(lines.Text(), "Administration at ")
-	if !ok {
-		t.Fatalf("the first line is %q", lines.Text())
-	}
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	for path, want := range map[string]int{"/faults": 200, "/requests": 200, "/journal": 200, "/api/aro_hcp/v1alpha1/clusters": 404} {
-		resp, err := http.Get(admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != want {
-			t.Errorf("%s answered %d, want %d", path, resp.StatusCode, want)
-		}
-	}
-	cancel()
-	if got := <-code; got != exitOK {
-		t.Errorf("exit %d", got)
+	for name, c := range map[string]struct {
+		args    []string
+		answers map[string]int
+	}{
+		"cs":     {[]string{"cs"}, map[string]int{"/faults": 200, "/requests": 200, "/journal": 200, "/api/aro_hcp/v1alpha1/clusters": 404}},
+		"cosmos": {[]string{"cosmos"}, map[string]int{"/faults": 200, "/requests": 200, "/partitions": 200, "/stats": 200, "/dbs": 404}},
+		"up":     {[]string{"up"}, map[string]int{"/faults": 200, "/clock": 200, "/dbs": 404}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			r, w := io.Pipe()
+			code := make(chan int, 1)
+			go func() {
+				code <- run(ctx, append(c.args, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), w, io.Discard)
+				_ = w.Close()
+			}()
+			lines := bufio.NewScanner(r)
+			admin, ok := "", false
+			for !ok && lines.Scan() {
+				admin, ok = strings.CutPrefix(lines.Text(), "Administration at ")
+			}
+			if !ok {
+				t.Fatal("no line says where to administer")
+			}
+			go func() { _, _ = io.Copy(io.Discard, r) }()
+			for path, want := range c.answers {
+				resp, err := http.Get(admin + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if resp.StatusCode != want {
+					t.Errorf("%s answered %d, want %d", path, resp.StatusCode, want)
+				}
+			}
+			cancel()
+			if got := <-code; name != "up" && got != exitOK { // up has a verdict on its operations
+				t.Errorf("exit %d", got)
+			}
+		})
 	}
 }
 

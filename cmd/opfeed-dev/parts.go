@@ -51,6 +51,7 @@ func newClusterService(speed float64, seed uint64) (calls, admin http.Handler) {
 func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("cosmos", flag.ContinueOnError)
 	listen := fs.String("listen", "127.0.0.1:8081", "`address` to listen on")
+	admin := adminFlag(fs, "faults, log of requests, clock, splits and merges")
 	if code, done := parse(fs, args, stdout, stderr); done {
 		return code
 	}
@@ -59,7 +60,7 @@ func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return failed(stderr, "cosmos", err)
 	}
-	return serveAlone(ctx, "cosmos", *listen, s, adminPort{}, stderr, func(url string) {
+	return serveAlone(ctx, "cosmos", *listen, s, adminPort{*admin, s.Admin(), stdout}, stderr, func(url string) {
 		fmt.Fprintf(stdout, "Cosmos DB emulator at %s, request units at %s/_emulator/stats\n", url, url)
 		fmt.Fprint(stdout, "For opfeed run:\n")
 		fmt.Fprintf(stdout, "export OPFEED_COSMOS_ENDPOINT=%s\n", url)

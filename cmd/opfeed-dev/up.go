@@ -28,6 +28,7 @@ const (
 type upFlags struct {
 	traffic         trafficFlags
 	listen, logging string
+	admin           *string
 	speed           *float64
 	seed            *uint64
 	replicas        int
@@ -39,6 +40,7 @@ func up(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.traffic.register(fs)
 	f.speed, f.seed = simulatorFlags(fs)
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of the replica's own HTTP")
+	f.admin = adminFlag(fs, "faults, log of requests, clock, splits and merges of Cosmos DB")
 	fs.StringVar(&f.logging, "log-level", "warn", "least level of the replica's log, to standard error: debug, info, warn, error")
 	fs.IntVar(&f.replicas, "replicas", 1, "number of replicas; more than 1 is not possible yet")
 	if code, done := parse(fs, args, stdout, stderr); done {
@@ -97,7 +99,12 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 	// First of all, before the replica may have anything to log.
 	fmt.Fprintf(stdout, "Cosmos DB        %s (request units: /_emulator/stats)\n", c.CosmosURL)
 	fmt.Fprintf(stdout, "Cluster Service  %s (journal: /_simulator/journal)\n", c.ClusterServiceURL)
-	fmt.Fprintf(stdout, "opfeed           %s (/healthz, /readyz, /metrics, /api/v1/snapshot)\n\n", c.ServiceURL)
+	fmt.Fprintf(stdout, "opfeed           %s (/healthz, /readyz, /metrics, /api/v1/snapshot)\n", c.ServiceURL)
+	if err := (adminPort{*f.admin, emulator.Admin(), stdout}).serve(ctx, &s); err != nil {
+		_ = l.Close()
+		return failed(stderr, "up", err)
+	}
+	fmt.Fprintln(stdout)
 
 	// The replica goes on until the front end has seen the end of its
 	// operations, whatever stops the front end.
