@@ -28,8 +28,8 @@
 //     position, after a time (exclusive, in whole seconds); per range, partition
 //     key, or range of effective partition keys (but for IgnoreEPKHeaders), which
 //     queries and lists know, too; a page never tears a commit
-//   - time to live, by time.Now, without goroutines: what has expired is gone at
-//     once, from the second _ts + ttl on
+//   - time to live, by a clock that can be advanced, without goroutines: what has
+//     expired is gone at once, from the second _ts + ttl on
 //   - session tokens "<range>:-1#<lsn>", also on refusals; reading with a token
 //     that is ahead is 404/1002
 //   - request charges, by the model of RequestCharges, see
@@ -37,6 +37,10 @@
 //   - the throughput of databases and containers, manual and autoscale, and
 //     their offers: read, replace, list, query; with Options.EnforceThroughput,
 //     a budget for each physical partition, and 429 with a time to wait
+//   - faults, see Effect: rules by kind of request, container, range, key, item
+//     and client let it refuse, wait, close the connection, lose a reply after
+//     the write, lag, lie on the change feed, write in between, split a range
+//   - a log of requests, and an administrator's HTTP, see Server.Admin
 //   - the master key, with the clock check; Entra ID tokens in the unsigned form
 //     that Microsoft's emulator takes, for the data plane only
 //   - the two gateways of the service: Server takes every id, RoutingGateway
@@ -59,10 +63,18 @@
 // outside the range named with them are 410/1002. A container with version 1 of
 // the hash has one range.
 //
+// A fault is this emulator's, not the service's: what it answers has the form of
+// the service's answer, but whether the service would give it then is not its
+// question. With faults, replicas lag (history.go) as reads without a session
+// token may see it under the service's weaker consistency levels; how far the
+// service's replicas are apart is not published.
+//
 // # Structure
 //
 // server.go takes a request through its stages, on one exchange: locate, in
-// route.go; authenticate, in auth.go; the handler. Handlers know the wire
+// route.go; authenticate, in auth.go; the faults, in faults.go, if rules hit it;
+// the handler. It is noted in the statistics and the log right before its answer
+// begins. Handlers know the wire
 // format. They find the physical partition through routing, which is immutable
 // and replaced as a whole; a partition stores items and knows neither. Each
 // partition has one log of commits: its sequence number grows by one with every
