@@ -197,7 +197,7 @@ func (s *Server) addressed(x *exchange) *partition {
 
 // serveFaulty answers a request that rules have hit.
 func (s *Server) serveFaulty(w http.ResponseWriter, x *exchange, hits []fault.Hit[Effect]) {
-	s.suffer(x, hits)
+	s.hit(x, hits)
 	o := &observed{ResponseWriter: w, server: s, exchange: x}
 	defer o.end()
 	fault.Serve(o, x.request, x.effect.Effect, fault.Answers{
@@ -212,8 +212,8 @@ func (s *Server) serveFaulty(w http.ResponseWriter, x *exchange, hits []fault.Hi
 	})
 }
 
-// suffer notes what happens to a request, and lets happen what happens before.
-func (s *Server) suffer(x *exchange, hits []fault.Hit[Effect]) {
+// hit puts together what happens to a request, and does what comes before it.
+func (s *Server) hit(x *exchange, hits []fault.Hit[Effect]) {
 	all := &x.effect
 	all.Effect = fault.Merge(hits)
 	answered := false

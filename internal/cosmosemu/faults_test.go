@@ -131,6 +131,27 @@ func TestFeedDelay(t *testing.T) {
 	})
 }
 
+// After a merge, changes of one LSN may be of different times: the feed shows
+// all of them at once, or it would lose the younger ones.
+func TestFeedDelayAfterAMerge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigWith(t, cosmosemu.Options{}, cosmosemu.Container{ID: "items", PartitionKey: "/pk", Ranges: 2})
+		f := &reader{rig: r}
+		r.create("p", `{"id":"left","pk":"p"}`)
+		time.Sleep(3 * time.Second)
+		r.create("a", `{"id":"right","pk":"a"}`)
+		if _, err := r.server.Merge("db", "items", "0", "1"); err != nil {
+			t.Fatal(err)
+		}
+		r.fault(cosmosemu.Fault{Name: "it", Effect: cosmosemu.Effect{FeedDelay: fault.Duration(5 * time.Second)}})
+		f.expect("@0")
+		time.Sleep(3 * time.Second)
+		f.expect("@0")
+		time.Sleep(2 * time.Second)
+		f.expect("left right @1", "@2")
+	})
+}
+
 func (r *rig) upsert(id string) azcosmos.ItemResponse {
 	r.Helper()
 	response, err := r.items.UpsertItem(r.Context(), pk("p"), fmt.Appendf(nil, `{"id":%q,"pk":"p"}`, id), withBody)

@@ -159,7 +159,8 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 	})
 	for _, c := range p.log[start:] {
 		if c.at > page.until {
-			end = c.lsn - 1
+			end = c.lsn - 1 // after a merge, older changes may have that LSN, too
+			documents = slices.DeleteFunc(documents, func(d *document) bool { return d.lsn > end })
 			break
 		}
 		full := len(documents) >= page.items || size >= page.bytes

@@ -39,8 +39,9 @@ type RequestEntry struct {
 	Substatus int `json:"substatus,omitempty"`
 	// RequestUnits are what the request has cost, told to the client or not.
 	RequestUnits float64 `json:"requestUnits"`
-	BytesIn      int     `json:"bytesIn"`
-	BytesOut     int     `json:"bytesOut"`
+	// BytesIn and BytesOut are the sizes of the bodies, arrived or not.
+	BytesIn  int `json:"bytesIn"`
+	BytesOut int `json:"bytesOut"`
 	// Faults are the names of the rules that hit the request.
 	Faults []string `json:"faults,omitempty"`
 }

@@ -160,18 +160,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := s.newExchange(r)
-	var answer *reply
 	if err := s.receive(x); err != nil {
-		answer = refusal(err)
-		x.charge = answer.charge
-	} else if hits := s.faults.Fire(func(name string) string { return s.attribute(x, name) }); len(hits) > 0 {
+		s.answer(w, x, refusal(err))
+		return
+	}
+	if hits := s.faults.Fire(func(name string) string { return s.attribute(x, name) }); len(hits) > 0 {
 		s.serveFaulty(w, x, hits)
 		return
-	} else {
-		answer = s.apply(x)
 	}
-	s.record(x, outcome{answer.status, answer.substatus, len(answer.body)})
-	answer.send(w, x)
+	s.answer(w, x, s.apply(x))
+}
+
+func (s *Server) answer(w http.ResponseWriter, x *exchange, r *reply) {
+	s.record(x, outcome{r.status, r.substatus, len(r.body)})
+	r.send(w, x)
 }
 
 // receive takes a request through its first stages: where does it go, who asks,
@@ -188,11 +190,11 @@ func (s *Server) receive(x *exchange) error {
 
 // apply is the last stage: what is the answer.
 func (s *Server) apply(x *exchange) *reply {
-	answer, err := s.dispatch(x)
+	r, err := s.dispatch(x)
 	if err != nil {
-		answer = refusal(err)
+		r = refusal(err)
 	}
-	x.settle(answer)
-	x.charge = answer.charge
-	return answer
+	x.settle(r)
+	x.charge = r.charge
+	return r
 }
