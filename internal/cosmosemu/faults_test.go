@@ -111,16 +111,16 @@ func TestFeedDelay(t *testing.T) {
 		f.create("p", `{"id":"c","pk":"p"}`)
 		time.Sleep(2*time.Second - 1)
 		f.expect("@0")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f.expect("a b @2", "@2")
 		time.Sleep(3*time.Second - 1)
 		f.upsert("a") // hides an older version that was seen, and itself for a while
 		f.expect("@2")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f.expect("c @3", "@3")
 		time.Sleep(5*time.Second - 2)
 		f.expect("@3")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		f.expect("a @4")
 		// The clock of the account has no part in it.
 		f.upsert("b")
@@ -430,7 +430,7 @@ func TestFaultsTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.StatusCode != 429 || got.Header.Get("x-ms-substatus") != "3200" || time.Since(start) != 2*time.Second || date.Sub(time.Now()) != 2*time.Minute {
+		if got.StatusCode != 429 || got.Header.Get("x-ms-substatus") != "3200" || time.Since(start) != 2*time.Second || time.Until(date) != 2*time.Minute {
 			t.Errorf("have %d/%s after %v at %v", got.StatusCode, got.Header.Get("x-ms-substatus"), time.Since(start), date)
 		}
 		if kept, _ := r.server.Requests(); strings.Join(kept[0].Faults, " ") != "one two three four" {
