@@ -73,6 +73,7 @@ func TestFeedSilent(t *testing.T) {
 
 func TestFeedSkip(t *testing.T) {
 	f := distorted(t, cosmosemu.Effect{Feed: cosmosemu.FeedSkip})
+	f.position.MaxItemCount = 1 // more is lost than a page
 	f.expect("@2")
 	f.server.Faults().Clear()
 	f.create("p", `{"id":"c","pk":"p"}`)
@@ -191,6 +192,13 @@ func TestTouch(t *testing.T) {
 	if err := replace(); err != nil {
 		t.Error(err)
 	}
+	// Whoever asks for no version does not notice.
+	r.fault(cosmosemu.Fault{Name: "it", Match: fault.Match{"kind": "upsert"}, Effect: cosmosemu.Effect{Touch: true}})
+	r.upsert("a")
+	r.upsert("new")
+	if have := r.feedPosition(); have != 4+2+1 {
+		t.Errorf("the feed is at %d", have)
+	}
 }
 
 // In a batch, only what is conditional is touched, what is not there stays so.
@@ -236,6 +244,12 @@ func TestClockJump(t *testing.T) {
 		}
 		if have, want := r.transport.last.Header.Get("Date"), time.Now().Add(3610*time.Second).UTC().Format(http.TimeFormat); have != want {
 			t.Errorf("the date is %s, want %s", have, want)
+		}
+		if err := r.server.AdvanceClock(1000 * time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.raw(http.MethodGet, "/dbs/db", ""); got.StatusCode != http.StatusOK { // with a token
+			t.Errorf("have %d", got.StatusCode)
 		}
 		if err := r.server.AdvanceClock(-1); err == nil {
 			t.Error("the clock goes back")
@@ -334,6 +348,28 @@ func TestSplitOnHit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The hold of a split is by the account's clock.
+func TestSplitHeldByTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		advance := func(d time.Duration, want int) {
+			t.Helper()
+			if err := r.server.AdvanceClock(d); err != nil {
+				t.Fatal(err)
+			}
+			if have := len(r.server.Partitions()); have != want {
+				t.Errorf("have %d ranges, want %d", have, want)
+			}
+		}
+		advance(time.Hour, 1)
+		if _, err := r.server.Split("db", "items", "0", cosmosemu.SplitOptions{Hold: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		advance(time.Minute-1, 1)
+		advance(1, 2)
+	})
 }
 
 func TestSplitByKey(t *testing.T) {

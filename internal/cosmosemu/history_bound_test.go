@@ -3,6 +3,7 @@ package cosmosemu
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"opfeed/internal/fault"
@@ -35,4 +36,21 @@ func TestHistoryIsBounded(t *testing.T) {
 	if len(p.past) != 0 {
 		t.Errorf("%d changes are kept after the rule", len(p.past))
 	}
+}
+
+// What every replica has seen is let go of.
+func TestHistoryIsOnlyAsOldAsTheLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFuzzServer(t)
+		if err := s.Faults().Add(Fault{Name: "lag", Effect: Effect{Stale: fault.Duration(5 * time.Second)}}); err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			time.Sleep(time.Second)
+			s.ask(http.MethodPut, "docs/a", `{"id":"a","pk":"p"}`)
+		}
+		if n := len(s.onlyPartition().past); n != 6 {
+			t.Errorf("%d changes are kept of the last 5 s", n)
+		}
+	})
 }

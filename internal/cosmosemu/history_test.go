@@ -153,6 +153,26 @@ func TestStaleReadsArePrefixes(t *testing.T) {
 	}
 }
 
+// How a replica lags follows from the seed.
+func TestStaleReadsFollowFromTheSeed(t *testing.T) {
+	path := func(name string, seed uint64) (path string) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := lagging(t, seed)
+				for n := range 50 {
+					r.put("a", n)
+					path += " " + r.seen("a", "")[0]
+					time.Sleep(time.Second)
+				}
+			})
+		})
+		return path
+	}
+	if one, again, two := path("one", 1), path("again", 1), path("two", 2); one != again || one == two {
+		t.Errorf("seed 1: %s\nseed 1: %s\nseed 2: %s", one, again, two)
+	}
+}
+
 // The order of a stale query is that of creation, pages included, deleted items
 // in their old place.
 func TestStaleList(t *testing.T) {
