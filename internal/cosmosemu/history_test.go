@@ -193,6 +193,18 @@ func TestStaleList(t *testing.T) {
 		if have := strings.Join(rows, ""); err != nil || have != `"a""b""c""d"` {
 			t.Errorf("have %s, %v", have, err)
 		}
+		// One partition key shows its own only.
+		r.create("q", `{"id":"z","pk":"q"}`)
+		time.Sleep(lag)
+		if _, err := r.items.DeleteItem(t.Context(), pk("q"), "z", nil); err != nil {
+			t.Fatal(err)
+		}
+		for key, want := range map[string]string{"q": `"z"`, "p": `"a""c""e"`} {
+			rows, _, err = r.query("SELECT VALUE c.id FROM c", pk(key), nil)
+			if have := strings.Join(rows, ""); err != nil || have != want {
+				t.Errorf("of %s: have %s, %v, want %s", key, have, err, want)
+			}
+		}
 	})
 }
 
