@@ -131,7 +131,7 @@ func checkTransition(e entry, op map[string]any, o *object) []string {
 		return out
 	}
 	if moved.Before(m.OutcomeAt.Add(-clockSlack)) || e.Terminal.Before(m.OutcomeAt.Add(-clockSlack)) {
-		out = append(out, fmt.Sprintf("the operation ended at %v, before its object did at %v", moved, m.OutcomeAt))
+		out = append(out, fmt.Sprintf("the operation ended at %v, before its object %s did at %v", moved, o.InternalID, m.OutcomeAt))
 	}
 	return out
 }

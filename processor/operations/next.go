@@ -28,6 +28,7 @@ type Seen struct {
 	Changed      bool      // a known state other than FirstState was seen
 	Exists       bool      // the object was seen
 	Uninstalling bool      // it was seen uninstalling
+	Moving       time.Time // last look that found it in a state that ends nothing
 	Gone         time.Time // first of the looks in a row that found it gone
 	Settled      time.Time // first look past the settle time that found it unchanged
 	ETag         string    // version that the last step left or looked at
@@ -128,7 +129,7 @@ func answered(cfg Config, in Input, d *Decision) {
 	case "error":
 		failed(cfg, in, d)
 	default:
-		d.Seen.Settled = time.Time{}
+		d.Seen.Settled, d.Seen.Moving = time.Time{}, in.Now
 		d.move(in, to)
 	}
 }
@@ -188,6 +189,8 @@ func failed(cfg Config, in Input, d *Decision) {
 	case in.Request == Delete && !d.Seen.Uninstalling:
 		d.Reason = "error from before the delete" // deleting a failed object is what one does with it
 		return
+	case in.Request == Delete && !current(cfg, in, d):
+		return
 	case in.Request == Update && !believed(cfg, in, d):
 		return
 	}
@@ -208,7 +211,7 @@ func failed(cfg Config, in Input, d *Decision) {
 // short, and after a takeover it merely begins again.
 func believed(cfg Config, in Input, d *Decision) bool {
 	if d.Seen.Changed || in.Stored == Updating {
-		return true
+		return current(cfg, in, d)
 	}
 	d.Reason = "answer may be from before the update"
 	if wait := cfg.SettleTime - in.Now.Sub(in.Seen.First); wait > 0 {
@@ -216,6 +219,23 @@ func believed(cfg Config, in Input, d *Decision) bool {
 		return false
 	}
 	return confirmed(cfg, in.Now, &d.Seen.Settled, d)
+}
+
+// current tells whether an outcome is newer than the change that it is to be the
+// outcome of. Of two answers in a row the second may be the older one, if a replica
+// of Cluster Service gave it that lags: so none counts that comes within one
+// interval of the last look that found the object changing, or of the first one,
+// if somebody else has seen that. Looks that come no sooner lose no time by it.
+func current(cfg Config, in Input, d *Decision) bool {
+	last := d.Seen.Moving
+	if last.IsZero() {
+		last = in.Seen.First
+	}
+	wait := cfg.PollInterval - in.Now.Sub(last)
+	if wait > 0 {
+		d.After, d.Reason = wait, "answer may be from before the change that was seen"
+	}
+	return wait <= 0
 }
 
 // gone ends a delete. Nothing else ends by it: what a create or an update has

@@ -102,6 +102,7 @@ func TestNextWithHistory(t *testing.T) {
 	}
 	changed := func(s *Seen) { s.Changed = true }
 	uninstalling := func(s *Seen) { s.Uninstalling = true }
+	moving := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Moving = start.Add(age) } }
 	gone := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Gone = start.Add(age) } }
 	settled := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Settled = start.Add(age) } }
 	unseen := Seen{First: first, State: stateGone}
@@ -117,14 +118,18 @@ func TestNextWithHistory(t *testing.T) {
 		"update, settled twice":            {cs.Cluster, Update, Accepted, "ready", 32 * s, was("ready", settled(31*s)), Succeeded, poll, false},
 		"update, old error settled twice":  {cs.Cluster, Update, Accepted, "error", 32 * s, was("error", settled(31*s)), Failed, poll, false},
 		"update, old error":                {cs.Cluster, Update, Accepted, "error", 5 * s, was("error"), "", poll, false},
-		"update, ready after updating":     {cs.Cluster, Update, Accepted, "ready", 5 * s, was("updating"), Succeeded, poll, false},
-		"update, ready after a change":     {cs.Cluster, Update, Accepted, "ready", 5 * s, was("ready", changed), Succeeded, poll, false},
-		"update, ready, stored updating":   {cs.Cluster, Update, Updating, "ready", 5 * s, Seen{}, Succeeded, poll, false},
+		"update, ready after updating":     {cs.Cluster, Update, Accepted, "ready", 11 * s, was("updating"), Succeeded, poll, false},
+		"update, ready after a change":     {cs.Cluster, Update, Accepted, "ready", 11 * s, was("ready", changed), Succeeded, poll, false},
+		"update, ready right after it":     {cs.Cluster, Update, Updating, "ready", 24 * s, was("ready", changed, moving(15*s)), "", s, false},
+		"update, ready a look after it":    {cs.Cluster, Update, Updating, "ready", 25 * s, was("ready", changed, moving(15*s)), Succeeded, poll, false},
+		"update, error right after it":     {cs.Cluster, Update, Updating, "error", 16 * s, was("error", changed, moving(15*s)), "", 9 * s, false},
+		"update, ready, stored updating":   {cs.Cluster, Update, Updating, "ready", 11 * s, Seen{First: first}, Succeeded, poll, false},
+		"update, ready, taken over":        {cs.Cluster, Update, Updating, "ready", time.Hour, Seen{}, "", poll, false},
 		"update, ready, stored provision":  {cs.Cluster, Update, Provisioning, "ready", 5 * s, Seen{}, "", poll, false},
-		"update, error after ready":        {cs.Cluster, Update, Accepted, "error", 5 * s, was("ready"), Failed, poll, false},
-		"update, error after updating":     {cs.NodePool, Update, Updating, "error", 5 * s, was("updating"), Failed, poll, false},
+		"update, error after ready":        {cs.Cluster, Update, Accepted, "error", 11 * s, was("ready"), Failed, poll, false},
+		"update, error after updating":     {cs.NodePool, Update, Updating, "error", 11 * s, was("updating"), Failed, poll, false},
 		"update, unknown is no change":     {cs.Cluster, Update, Accepted, "waiting", 5 * s, was("ready"), "", poll, true},
-		"update, pool pending is a change": {cs.NodePool, Update, Accepted, "ready", 5 * s, was("pending_update"), Succeeded, poll, false},
+		"update, pool pending is a change": {cs.NodePool, Update, Accepted, "ready", 11 * s, was("pending_update"), Succeeded, poll, false},
 		"update, auth without status":      {cs.ExternalAuth, Update, Accepted, "none", 11 * s, was("ready"), "", poll, false},
 		"update, auth settled":             {cs.ExternalAuth, Update, Accepted, "none", 40 * s, was("ready", settled(30*s)), Succeeded, poll, false},
 		"update taken over late, once":     {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{}, "", poll, false},
@@ -137,6 +142,7 @@ func TestNextWithHistory(t *testing.T) {
 		"delete, old error":                  {cs.Cluster, Delete, Deleting, "error", time.Hour, was("error"), "", poll, false},
 		"delete, error after ready":          {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready"), "", poll, false},
 		"delete, error after uninstalling":   {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready", changed, uninstalling), Failed, poll, false},
+		"delete, error right after it":       {cs.Cluster, Delete, Deleting, "error", 16 * s, was("error", changed, uninstalling, moving(15*s)), "", 9 * s, false},
 		"delete, old update":                 {cs.Cluster, Delete, Deleting, "updating", s, Seen{}, "", poll, false},
 		"delete, uninstalling, stored so":    {cs.Cluster, Delete, Deleting, "uninstalling", s, Seen{}, "", poll, false},
 		"delete, unseen, early":              {cs.Cluster, Delete, Deleting, "gone", 60 * s, unseen, "", poll, false},
