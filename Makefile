@@ -10,7 +10,7 @@ STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint chaos conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint faults chaos conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -24,14 +24,17 @@ build: ## compile everything; the commands go to bin/
 	mkdir -p bin
 	$(GO) build -o bin/ ./cmd/...
 
-test: ## all tests with the race detector, then each kill without it; a package has 5 minutes
+test: ## all tests with the race detector, then each kill and fault without it; a package has 5 minutes
 	$(GO) test -race -timeout 5m ./...
-	$(GO) test -timeout 5m -run TestKilledAtEveryWrite ./internal/system
+	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours' ./internal/system
 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
 	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && GOLANGCI_LINT_CACHE="$(CURDIR)/bin/lint-cache" "$$lint" run --timeout 10m
+
+faults: ## the service for a simulated hour under each fault of Cosmos DB and Cluster Service in turn
+	@set -o pipefail; $(GO) test -timeout 1h -v -run TestHours ./internal/system -faults.for=1h | grep -v '^=== \|^ *logger.go'
 
 chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seeds (100)
 	$(GO) test -timeout 2h -run TestChaos ./internal/system -chaos.seeds=$(SEEDS)

@@ -66,7 +66,8 @@ type When struct {
 	// Times is how many requests are hit at most; 0: no limit.
 	Times int `json:"times,omitempty"`
 	// Probability is the part of the others that is hit; 0: all. What is hit
-	// follows from Seed and the number of the request among those that match.
+	// follows from Seed, the rule's name and the number of the request among
+	// those that match.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
 	// Delay is how long after it was added the rule begins, For how long it

@@ -3,6 +3,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -48,7 +49,9 @@ func (r *Rules[E]) Add(rule Rule[E]) error {
 	if err := r.validate(rule); err != nil {
 		return fmt.Errorf("add rule %q: %w", rule.Name, err)
 	}
-	c := &counted[E]{Rule: rule, since: time.Now(), rng: rand.New(rand.NewPCG(rule.When.Seed, 0))}
+	name := fnv.New64a()
+	name.Write([]byte(rule.Name))
+	c := &counted[E]{Rule: rule, since: time.Now(), rng: rand.New(rand.NewPCG(rule.When.Seed, name.Sum64()))}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.remove(rule.Name)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"opfeed/internal/fault"
 	"opfeed/internal/inproc"
 	"opfeed/internal/workload"
 )
@@ -36,14 +37,16 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, seed uint64) {
 	w := newWorld(t)
 	w.twins = seed%2 == 0
-	c := &cast{world: w, seed: seed, rate: 0.05 + 0.12*float64(seed%3)}
+	w.fail(seed, 0.05+0.12*float64(seed%3), 0.2)
+	c := &cast{world: w, seed: seed}
 	c.add()
 	c.add()
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		c.trouble(rand.New(rand.NewPCG(seed, 99)))
-		c.heal()
+		w.wantHit()
+		w.heal()
 	}()
 	report, err := w.frontEnd(func(cfg *workload.Config) {
 		cfg.Subscriptions, cfg.Rate, cfg.For, cfg.Drain, cfg.Seed = 4, 2, 150*time.Second, 8*time.Minute, seed
@@ -56,30 +59,38 @@ func chaos(t *testing.T, seed uint64) {
 	c.leaving.Wait()
 }
 
+// fail adds all faults there are: together they hit these parts of the requests.
+func (w *world) fail(seed uint64, ofCosmos, ofClusterService float64) {
+	w.t.Helper()
+	for name, trouble := range cosmosFaults {
+		when := &fault.When{Probability: ofCosmos / float64(len(cosmosFaults)), Seed: seed}
+		if err := w.cosmos.Faults().Add(trouble.rule(name, when)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for name, trouble := range csFaults {
+		when := &fault.When{Probability: ofClusterService / float64(len(csFaults)), Seed: seed}
+		if err := w.cs.Faults().Add(trouble.rule(name, when)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // cast is the replicas of one run, in order of age.
 type cast struct {
 	*world
 	seed uint64
-	rate float64
 
 	replicas []*replica
-	ways     []*unreliable // of each, to Cosmos DB
-	all      []*unreliable // of those, too, that have left
+	wires    []*wire // of each, to Cosmos DB
 	leaving  sync.WaitGroup
 }
 
 // add starts a replica.
 func (c *cast) add() {
-	n := uint64(len(c.all))
-	cosmos := &unreliable{
-		next: inproc.New(c.cosmos), faults: cosmosFaults, rate: c.rate, rng: rand.New(rand.NewPCG(c.seed, n)),
-	}
-	cs := &unreliable{
-		next: inproc.New(c.cs), faults: clusterServiceFaults, rate: 0.2, rng: rand.New(rand.NewPCG(c.seed, n+1000)),
-	}
-	c.replicas = append(c.replicas, c.startOn(cosmos, cs))
-	c.ways = append(c.ways, cosmos)
-	c.all = append(c.all, cosmos, cs)
+	cosmos := &wire{next: inproc.New(c.cosmos), twice: 0.01, rng: rand.New(rand.NewPCG(c.seed, uint64(c.starts)))}
+	c.replicas = append(c.replicas, c.start(cosmos))
+	c.wires = append(c.wires, cosmos)
 }
 
 // trouble restarts and freezes replicas for a few minutes.
@@ -88,19 +99,13 @@ func (c *cast) trouble(rng *rand.Rand) {
 		time.Sleep(time.Duration(3+rng.IntN(25)) * time.Second)
 		if rng.IntN(3) == 0 {
 			c.leaving.Go(c.replicas[0].stop)
-			c.replicas, c.ways = c.replicas[1:], c.ways[1:]
+			c.replicas, c.wires = c.replicas[1:], c.wires[1:]
 			c.add()
 			continue
 		}
-		if frozen := c.ways[rng.IntN(len(c.ways))]; frozen.freeze() {
+		if frozen := c.wires[rng.IntN(len(c.wires))]; frozen.freeze() {
 			time.Sleep(time.Duration(8+rng.IntN(20)) * time.Second)
 			frozen.thaw()
 		}
-	}
-}
-
-func (c *cast) heal() {
-	for _, u := range c.all {
-		u.heal()
 	}
 }

@@ -1,213 +1,127 @@
 package system_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"math/rand/v2"
-	"net"
+	"maps"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"opfeed/cs/cssim"
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/fault"
 )
 
-// unreliable is a transport that fails in one of several ways, by chance, and
-// that can be frozen, as if the whole process were stopped.
-type unreliable struct {
-	next   policy.Transporter
-	faults []fault
-	rate   float64 // of requests that fail
-
-	mu     sync.Mutex
-	rng    *rand.Rand
-	well   bool
-	frozen chan struct{} // closed by thaw
+// trouble is a fault without its name. It hits the service alone.
+type trouble[E fault.Effects] struct {
+	match  fault.Match
+	when   fault.When
+	effect E
 }
 
-// fault is one way to fail; within is a time drawn for it, up to 4 s.
-type fault func(u *unreliable, req *http.Request, within time.Duration) (*http.Response, error)
-
-// Do implements policy.Transporter.
-func (u *unreliable) Do(req *http.Request) (*http.Response, error) {
-	u.wait()
-	defer u.wait() // a reply finds a frozen process, too
-	f, within := u.draw()
-	if f == nil {
-		return u.next.Do(req)
+// rule is the fault as a rule; when replaces its own, if it is not nil.
+func (d trouble[E]) rule(name string, when *fault.When) fault.Rule[E] {
+	r := fault.Rule[E]{Name: name, Match: fault.Match{"agent": "opfeed"}, When: d.when, Effect: d.effect}
+	maps.Copy(r.Match, d.match)
+	if when != nil {
+		r.When = *when
 	}
-	return f(u, req, within)
+	return r
 }
 
-// RoundTrip implements http.RoundTripper.
-func (u *unreliable) RoundTrip(req *http.Request) (*http.Response, error) { return u.Do(req) }
-
-func (u *unreliable) draw() (fault, time.Duration) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.well || u.rng.Float64() >= u.rate {
-		return nil, 0
-	}
-	return u.faults[u.rng.IntN(len(u.faults))], time.Duration(u.rng.IntN(4000)) * time.Millisecond
-}
-
-// freeze stops everything that passes through; false if it is frozen already.
-func (u *unreliable) freeze() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.frozen != nil {
-		return false
-	}
-	u.frozen = make(chan struct{})
-	return true
-}
-
-func (u *unreliable) thaw() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	close(u.frozen)
-	u.frozen = nil
-}
-
-func (u *unreliable) heal() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.well = true
-}
-
-func (u *unreliable) wait() {
-	u.mu.Lock()
-	frozen := u.frozen
-	u.mu.Unlock()
-	if frozen != nil {
-		<-frozen
-	}
-}
-
-// answer is a fault that answers without asking the server.
-func answer(status int, contentType, body string, headers ...string) fault {
-	return func(_ *unreliable, req *http.Request, _ time.Duration) (*http.Response, error) {
-		r := &http.Response{
-			StatusCode: status, Status: strconv.Itoa(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body)), Request: req,
-		}
-		for i := 0; i < len(headers); i += 2 {
-			r.Header.Set(headers[i], headers[i+1])
-		}
-		return r, nil
-	}
-}
-
-func hang(_ *unreliable, req *http.Request, _ time.Duration) (*http.Response, error) {
-	return nil, pause(req, 15*time.Second) // as long as the service's own client waits
-}
-
-func reset(*unreliable, *http.Request, time.Duration) (*http.Response, error) {
-	return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
-}
-
-// replyLost applies the request.
-func replyLost(u *unreliable, req *http.Request, _ time.Duration) (*http.Response, error) {
-	if resp, err := u.next.Do(req); err == nil {
-		_ = resp.Body.Close()
-	}
-	return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
-}
-
-// late applies the request, and tells of it late.
-func late(u *unreliable, req *http.Request, within time.Duration) (*http.Response, error) {
-	if err := pause(req, within/2); err != nil {
-		return nil, err
-	}
-	resp, err := u.next.Do(req)
-	if err == nil {
-		err = pause(req, within/2)
-	}
-	return resp, err
-}
-
-// twice sends the request two times, as a proxy may.
-func twice(u *unreliable, req *http.Request, _ time.Duration) (*http.Response, error) {
-	var body []byte
-	if req.Body != nil {
-		body, _ = io.ReadAll(req.Body)
-	}
-	again := func() *http.Request {
-		r := req.Clone(req.Context())
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		return r
-	}
-	if resp, err := u.next.Do(again()); err == nil {
-		_ = resp.Body.Close()
-	}
-	resp, err := u.next.Do(again())
-	if err == nil {
-		resp.Request = req
-	}
-	return resp, err
-}
-
-// cut ends the body half way, with an error or as if that were all.
-func cut(end error) fault {
-	return func(u *unreliable, req *http.Request, _ time.Duration) (*http.Response, error) {
-		resp, err := u.next.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		body, _ := io.ReadAll(resp.Body)
-		half := io.Reader(bytes.NewReader(body[:len(body)/2]))
-		if end != nil {
-			half = io.MultiReader(half, failing{end})
-		}
-		resp.Body, resp.ContentLength = io.NopCloser(half), -1
-		return resp, nil
-	}
-}
-
-type failing struct{ err error }
-
-// Read implements io.Reader.
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-func pause(req *http.Request, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-req.Context().Done():
-		return req.Context().Err()
-	}
-}
+// Some of the requests, so that the others get through.
+func often() fault.When  { return fault.When{Probability: 0.3, Seed: 7} }
+func rarely() fault.When { return fault.When{Probability: 0.05, Seed: 7} }
 
 const (
-	asJSON = "application/json"
-	asHTML = "text/html"
+	writes = "create|replace|upsert|patch|delete|batch"
+	second = fault.Duration(time.Second)
 )
 
-var cosmosFaults = []fault{
-	answer(http.StatusTooManyRequests, asJSON, `{"code":"429"}`, "x-ms-substatus", "3200", "x-ms-retry-after-ms", "300"),
-	answer(http.StatusServiceUnavailable, asJSON, `{"code":"503"}`),
-	answer(449, asJSON, `{"code":"449"}`),
-	answer(http.StatusRequestTimeout, asJSON, `{"code":"408"}`),
-	answer(http.StatusNotFound, asJSON, `{"code":"NotFound"}`, "x-ms-substatus", "1002"),
-	answer(http.StatusBadRequest, asHTML, "<html>bad request</html>"),
-	answer(http.StatusOK, asHTML, "<html>log in first</html>", "etag", `"1"`, "x-ms-session-token", "0:-1#1"),
-	hang, reset, replyLost, late, twice, cut(io.ErrUnexpectedEOF), cut(nil), cut(errors.New("connection reset")),
+// cosmosFaults are what Cosmos DB can do, by name.
+var cosmosFaults = map[string]trouble[cosmosemu.Effect]{
+	"429 with retry-after": {nil, often(), cosmosemu.Effect{Substatus: 3200,
+		Effect: fault.Effect{Status: http.StatusTooManyRequests, Header: map[string]string{"x-ms-retry-after-ms": "300"}}}},
+	"429":               {nil, often(), answers(http.StatusTooManyRequests, 3200)},
+	"449":               {fault.Match{"kind": writes}, often(), answers(449, 0)},
+	"500":               {nil, often(), answers(http.StatusInternalServerError, 0)},
+	"503":               {nil, often(), answers(http.StatusServiceUnavailable, 0)},
+	"503 for 2 minutes": {nil, fault.When{Delay: 20 * second, For: 120 * second}, answers(http.StatusServiceUnavailable, 0)},
+	"408":               {nil, often(), answers(http.StatusRequestTimeout, 0)},
+	"401":               {nil, rarely(), answers(http.StatusUnauthorized, 5013)},
+	"403/3":             {nil, rarely(), answers(http.StatusForbidden, 3)},
+	"403/1008":          {nil, rarely(), answers(http.StatusForbidden, 1008)},
+	"404/1002":          {nil, often(), answers(http.StatusNotFound, 1002)},
+	"410/1002":          {nil, rarely(), answers(http.StatusGone, 1002)},
+	"410/1007":          {nil, rarely(), answers(http.StatusGone, 1007)},
+	"410/1008":          {nil, rarely(), answers(http.StatusGone, 1008)},
+	"412":               {fault.Match{"kind": writes}, often(), answers(http.StatusPreconditionFailed, 0)},
+	"slow":              {nil, often(), cosmosemu.Effect{Effect: fault.Effect{Before: second / 2, Jitter: 2 * second}}},
+	"late replies":      {nil, often(), cosmosemu.Effect{Effect: fault.Effect{After: second / 2, Jitter: 2 * second}}},
+	"too late":          {fault.Match{"kind": writes}, rarely(), cosmosemu.Effect{Effect: fault.Effect{After: 20 * second}}},
+	"reset":             {nil, often(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Reset}}},
+	"reply lost":        {fault.Match{"kind": writes}, often(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Reset, Applied: true}}},
+	"refused, applied":  {fault.Match{"kind": writes}, often(), cosmosemu.Effect{Effect: fault.Effect{Status: http.StatusServiceUnavailable, Applied: true}}},
+	"hang":              {nil, rarely(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
+	"hang, applied":     {fault.Match{"kind": writes}, rarely(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Hang, Applied: true}}},
+	"cut":               {nil, often(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Cut}}},
+	"short":             {nil, often(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Short}}},
+	"html":              {nil, rarely(), page(http.StatusBadRequest, nil)},
+	"html 200":          {nil, rarely(), page(http.StatusOK, map[string]string{"etag": `"1"`, "x-ms-session-token": "0:-1#1"})},
+	"feed hangs":        {fault.Match{"kind": "feed"}, fault.When{}, cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
+	"feed late":         {nil, fault.When{}, cosmosemu.Effect{FeedDelay: 20 * second}},
+	"feed silent":       {nil, fault.When{}, cosmosemu.Effect{Feed: cosmosemu.FeedSilent}},
+	"feed skips":        {nil, often(), cosmosemu.Effect{Feed: cosmosemu.FeedSkip}},
+	"feed repeats":      {nil, often(), cosmosemu.Effect{Feed: cosmosemu.FeedRepeat}},
+	"touched":           {fault.Match{"kind": writes, "container": "Resources|Leases"}, often(), cosmosemu.Effect{Touch: true}},
+	"clock jumps":       {fault.Match{"kind": writes}, rarely(), cosmosemu.Effect{ClockJump: 11 * second}},
+	"stale":             {nil, fault.When{}, cosmosemu.Effect{Stale: 10 * second}},
 }
 
-var clusterServiceFaults = []fault{
-	answer(http.StatusServiceUnavailable, asJSON, `{"kind":"Error","id":"503","code":"X","reason":"down"}`),
-	answer(http.StatusTooManyRequests, asJSON, `{"kind":"Error","id":"429","code":"X","reason":"slow"}`, "Retry-After", "2"),
-	answer(http.StatusNotFound, asHTML, "<html>not found</html>"),
-	answer(http.StatusNotFound, asJSON, ""),
-	answer(http.StatusNotFound, asJSON, `{"message":"no Route matched"}`),
-	answer(http.StatusOK, asJSON, "{}"),
-	answer(http.StatusOK, asJSON, `{"state":"rea`),
-	answer(http.StatusOK, asJSON, `{"kind":"ClusterStatus","id":"x","state":"hibernating"}`),
-	hang, reset, late, cut(io.ErrUnexpectedEOF),
+// page is an answer of something between the service and Cosmos DB.
+func page(status int, header map[string]string) cosmosemu.Effect {
+	html := "<html>log in first</html>"
+	return cosmosemu.Effect{Effect: fault.Effect{Status: status, Header: header, Body: &html}}
+}
+
+func answers(status, substatus int) cosmosemu.Effect {
+	return cosmosemu.Effect{Effect: fault.Effect{Status: status}, Substatus: substatus}
+}
+
+// csFaults are what Cluster Service can do, by name.
+var csFaults = map[string]trouble[cssim.Effect]{
+	"429 with retry-after": {nil, often(), cssim.Effect{
+		Effect: fault.Effect{Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3"}}}},
+	"429": {nil, often(), says(http.StatusTooManyRequests)},
+	"503 with retry-after": {nil, often(), cssim.Effect{
+		Effect: fault.Effect{Status: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": "3"}}}},
+	"503":               {nil, often(), says(http.StatusServiceUnavailable)},
+	"500 for 2 minutes": {nil, fault.When{Delay: 20 * second, For: 120 * second}, says(http.StatusInternalServerError)},
+	"401":               {nil, often(), says(http.StatusUnauthorized)},
+	"no shard": {nil, often(), cssim.Effect{
+		Effect: fault.Effect{Status: http.StatusNotFound}, Reason: "Unable to find shard for the cluster"}},
+	"html":             {nil, often(), tells(http.StatusBadGateway, "text/html", "<html>bad gateway</html>")},
+	"html 404":         {nil, often(), tells(http.StatusNotFound, "text/html", "<html>not found</html>")},
+	"empty 404":        {nil, often(), tells(http.StatusNotFound, "application/json", "")},
+	"empty object":     {nil, often(), tells(http.StatusOK, "application/json", "{}")},
+	"slow":             {nil, often(), cssim.Effect{Effect: fault.Effect{Before: second, Jitter: 6 * second}}},
+	"reset":            {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Reset}}},
+	"hang":             {nil, rarely(), cssim.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
+	"hang for minutes": {nil, fault.When{Delay: 20 * second, For: 120 * second}, cssim.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
+	"cut":              {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Cut}}},
+	"short":            {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Short}}},
+	"unknown state":    {nil, often(), cssim.Effect{State: "hibernating"}},
+	"no state":         {nil, often(), cssim.Effect{Null: "state"}},
+	"null booleans":    {nil, often(), cssim.Effect{Null: "dns_ready|oidc_ready"}},
+	"no status":        {nil, fault.When{}, cssim.Effect{DropStatus: true}},
+	"stale":            {nil, often(), cssim.Effect{Stale: 8 * second}},
+	"clock skew":       {nil, fault.When{}, cssim.Effect{Skew: -3600 * second}},
+}
+
+func says(status int) cssim.Effect {
+	return cssim.Effect{Effect: fault.Effect{Status: status}}
+}
+
+func tells(status int, contentType, body string) cssim.Effect {
+	return cssim.Effect{Effect: fault.Effect{
+		Status: status, Body: &body, Header: map[string]string{"Content-Type": contentType},
+	}}
 }

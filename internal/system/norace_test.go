@@ -2,4 +2,9 @@
 
 package system_test
 
-const everyWrite = 1
+import "time"
+
+const (
+	everyWrite = 1
+	shortHour  = 4 * time.Minute
+)

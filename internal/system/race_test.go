@@ -2,6 +2,11 @@
 
 package system_test
 
-// everyWrite is how dense the kills of TestKilledAtEveryWrite are. The race
-// detector makes each of them ten times dearer; without it all are done.
-const everyWrite = 6
+import "time"
+
+// The race detector makes everything several times dearer; without it nothing
+// is left out.
+const (
+	everyWrite = 6           // how dense the kills of TestKilledAtEveryWrite are
+	shortHour  = time.Minute // how long the faults of TestHours last
+)

@@ -54,8 +54,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) cosmosURL() string { return "http://" + w.name + ".cosmos.test" }
-func (w *world) csURL() string     { return "http://" + w.name + ".cs.test" }
+// cosmosURL is the account's address for one client. azcosmos holds a mutex for
+// each address while it reads a container's properties: with one address for
+// all, a client whose request hangs would stop the clock for the others.
+func (w *world) cosmosURL(client string) string {
+	return "http://" + w.name + "." + client + ".cosmos.test"
+}
+
+func (w *world) csURL() string { return "http://" + w.name + ".cs.test" }
 
 // replica is one process, as far as a test can tell.
 type replica struct {
@@ -66,25 +72,20 @@ type replica struct {
 // start runs a replica whose requests to Cosmos DB go through a transport.
 func (w *world) start(cosmos policy.Transporter) *replica {
 	w.t.Helper()
-	return w.startOn(cosmos, inproc.New(w.cs))
-}
-
-// startOn runs a replica on two transports.
-func (w *world) startOn(cosmos policy.Transporter, cs http.RoundTripper) *replica {
-	w.t.Helper()
 	w.starts++
 	cfg := service.DefaultConfig()
-	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(), envconf.Secret(cosmosemu.WellKnownKey), database
+	name := fmt.Sprintf("replica-%d", w.starts)
+	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(name), envconf.Secret(cosmosemu.WellKnownKey), database
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 	cfg.CS.URL = w.csURL()
-	cfg.Instance = fmt.Sprintf("replica-%d", w.starts)
+	cfg.Instance = name
 	if w.twins {
 		cfg.Instance = "twin"
 	}
 	cfg.Listen = ""
 	s, err := service.New(cfg, service.Deps{
 		Cosmos: cosmos,
-		CS:     cs,
+		CS:     inproc.New(w.cs),
 		Log:    zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
 	})
 	if err != nil {
@@ -113,7 +114,7 @@ func (w *world) startOn(cosmos policy.Transporter, cs http.RoundTripper) *replic
 func (w *world) frontEnd(change func(*workload.Config)) *workload.FrontEnd {
 	w.t.Helper()
 	cfg := workload.DefaultConfig()
-	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL(), cosmosemu.WellKnownKey, w.csURL()
+	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL("frontend"), cosmosemu.WellKnownKey, w.csURL()
 	cfg.Database = database
 	change(&cfg)
 	f, err := workload.New(cfg, workload.Deps{
@@ -133,7 +134,7 @@ func (w *world) want(r workload.Report, operations int) {
 	w.t.Helper()
 	o := r.Operations
 	if o.Created < operations || o.Terminal != o.Created || r.Lost() {
-		w.t.Errorf("want at least %d operations, all terminal and right; got %+v", operations, o)
+		w.t.Errorf("want at least %d operations, all terminal and right; got %+v %v", operations, o, r.Mismatches)
 	}
 }
 
