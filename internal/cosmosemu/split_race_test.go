@@ -313,3 +313,45 @@ func TestWritesGoOnWhileRangesSplit(t *testing.T) {
 		t.Errorf("%d rows, want %d, %v", len(rows), want, err)
 	}
 }
+
+// A list that picks from what a range holds does so without its lock, while
+// heirs take the items over.
+func TestListPartsWhileRangesChange(t *testing.T) {
+	r := newRig(t)
+	for i := range 50 {
+		r.create("p", fmt.Sprintf(`{"id":"%d","pk":"p"}`, i))
+		r.create("q", fmt.Sprintf(`{"id":"%d","pk":"q"}`, i))
+	}
+	done := make(chan struct{})
+	var reading sync.WaitGroup
+	for range 2 {
+		reading.Go(func() {
+			for lists := 0; ; lists++ {
+				select {
+				case <-done:
+					if lists > 0 {
+						return
+					}
+				default:
+				}
+				got := r.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", "x-ms-start-epk", "01", "x-ms-end-epk", "3E")
+				if got.StatusCode != http.StatusOK {
+					t.Errorf("got status %d", got.StatusCode)
+				}
+			}
+		})
+	}
+	id := "0"
+	for range 50 {
+		children, err := r.server.Split("db", "items", id, cosmosemu.SplitOptions{})
+		if err == nil {
+			id, err = r.server.Merge("db", "items", children[0], children[1])
+		}
+		if err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	reading.Wait()
+}

@@ -92,6 +92,7 @@ func (p *partition) apply(next pendingChange) {
 	}
 	s := next.document.slot
 	if old == nil {
+		p.share(s)
 		p.insert(s)
 	} else {
 		p.stale++
@@ -101,14 +102,20 @@ func (p *partition) apply(next pendingChange) {
 	p.log = append(p.log, change{p.lsn, p.at, s})
 }
 
+// share lets a new slot keep no copy of its own of what all slots of a logical
+// partition have in common. Once others know the slot, they read that without a
+// lock.
+func (p *partition) share(s *slot) {
+	if list := p.logical[s.partition]; list != nil {
+		s.partition, s.epk = list.slots[0].partition, list.slots[0].epk
+	}
+}
+
 func (p *partition) insert(s *slot) {
 	list := p.logical[s.partition]
 	if list == nil {
 		list = &slotList{}
 		p.logical[s.partition] = list
-	} else {
-		// One copy of what all slots of a logical partition have in common.
-		s.partition, s.epk = list.slots[0].partition, list.slots[0].epk
 	}
 	p.items[s.itemKey] = s
 	p.all.add(s)
