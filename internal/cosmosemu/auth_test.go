@@ -123,6 +123,23 @@ func TestEntraToken(t *testing.T) {
 	}
 }
 
+// A token is for data, whatever else the request says of itself.
+func TestEntraTokenIsForData(t *testing.T) {
+	r := newRig(t)
+	for _, query := range [][]string{
+		nil, {"x-ms-documentdb-isquery", "true"}, {"x-ms-documentdb-query", "True"}, {"Content-Type", "application/query+json"},
+	} {
+		for _, ask := range [][2]string{
+			{http.MethodDelete, "/dbs/db"}, {http.MethodDelete, "/dbs/db/colls/items"}, {http.MethodPut, "/dbs/db/colls/items"},
+		} {
+			got := r.raw(ask[0], ask[1], `{"id":"items","partitionKey":{"paths":["/pk"]}}`, query...)
+			if got.StatusCode != http.StatusForbidden || got.Header.Get("x-ms-substatus") != "5300" {
+				t.Errorf("%s %s as %v: got %d", ask[0], ask[1], query, got.StatusCode)
+			}
+		}
+	}
+}
+
 func TestUnknownRequests(t *testing.T) {
 	r := newRig(t)
 	for _, test := range []struct {

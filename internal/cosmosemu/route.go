@@ -152,9 +152,11 @@ func (t *target) link() (kind, link string) {
 	}
 }
 
+// isQuery reports whether a POST asks instead of writing. The headers mean
+// nothing with another method.
 func (x *exchange) isQuery() bool {
-	return x.flag("x-ms-documentdb-query") || x.flag("x-ms-documentdb-isquery") ||
-		strings.HasPrefix(x.header("Content-Type"), "application/query+json")
+	return x.request.Method == http.MethodPost && (x.flag("x-ms-documentdb-query") || x.flag("x-ms-documentdb-isquery") ||
+		strings.HasPrefix(x.header("Content-Type"), "application/query+json"))
 }
 
 func (x *exchange) isFeed() bool { return x.header("A-IM") != "" }
