@@ -153,7 +153,7 @@ func (x *exchange) queryScope(c *container, statement *sql.Statement) (*querySco
 		return scope, err
 	}
 	d := c.definition.Load()
-	if key := d.keyFrom(statement); key != nil {
+	if key := d.keyFrom(statement); key != nil && scope.holds(key, d.epk(key)) {
 		x.kind = kindQuery
 		low := d.epk(key)
 		return &queryScope{low: low, high: low + epk.Max, prefix: key.key(), whole: true}, nil
@@ -166,6 +166,11 @@ func (x *exchange) queryScope(c *container, statement *sql.Statement) (*querySco
 		return nil, x.crossPartition(c, statement, clause)
 	}
 	return scope, nil
+}
+
+// holds reports whether a whole partition key is in the scope.
+func (q *queryScope) holds(key partitionKey, position string) bool {
+	return strings.HasPrefix(key.key(), q.prefix) && epk.Contains(q.low, q.high, position)
 }
 
 // keyFrom returns the partition key that the query's WHERE demands; nil if it

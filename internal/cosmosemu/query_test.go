@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"opfeed/internal/cosmosemu"
+	"opfeed/internal/epk"
 )
 
 var everywhere = azcosmos.NewPartitionKey()
@@ -262,6 +263,26 @@ func TestReadMany(t *testing.T) {
 	}
 }
 
+// A partition key in WHERE narrows what the headers name, and never widens it.
+func TestQueryOfPartsByKey(t *testing.T) {
+	r := newRig(t)
+	r.create("p", `{"id":"a","pk":"p"}`)
+	rows := 0
+	middle := epk.Of("p")[:2]
+	for _, part := range [][2]string{{"", middle}, {middle, "FF"}} {
+		got := r.raw(http.MethodPost, "/dbs/db/colls/items/docs", `{"query":"SELECT * FROM c WHERE c.pk = 'p'"}`, "x-ms-documentdb-isquery", "true",
+			"x-ms-documentdb-query-enablecrosspartition", "true", "x-ms-start-epk", part[0], "x-ms-end-epk", part[1])
+		text := read(t, got)
+		if got.StatusCode != http.StatusOK {
+			t.Fatalf("got %d: %s", got.StatusCode, text)
+		}
+		rows += strings.Count(text, `"id":"a"`)
+	}
+	if rows != 1 {
+		t.Errorf("the parts of the key space have the item %d times", rows)
+	}
+}
+
 func TestHierarchicalPartitionKey(t *testing.T) {
 	r := newRig(t)
 	database, err := r.client.NewDatabase("db")
@@ -293,6 +314,8 @@ func TestHierarchicalPartitionKey(t *testing.T) {
 		{"SELECT * FROM c", pk("1"), 2},
 		{"SELECT * FROM c WHERE c.a = '1'", everywhere, 2},
 		{"SELECT * FROM c WHERE c.a = '1' AND c.b = 'y' ORDER BY c.id", everywhere, 1},
+		{"SELECT * FROM c WHERE c.a = '1' AND c.b = 'y' ORDER BY c.id", pk("1"), 1},
+		{"SELECT * FROM c WHERE c.a = '2' AND c.b = 'x'", pk("1"), 0},
 		{"SELECT * FROM c", everywhere, 4},
 	} {
 		rows, _, err := r.query(test.query, test.key, nil)
