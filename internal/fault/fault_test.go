@@ -48,14 +48,19 @@ func request(kind, id string) func(string) string {
 
 func TestMatch(t *testing.T) {
 	for pattern, c := range map[string]struct{ yes, no []string }{
-		"read":        {[]string{"read"}, []string{"", "reads", "re"}},
-		"read|write":  {[]string{"read", "write"}, []string{"read|write", "rea"}},
-		"opfeed..*":   {[]string{"opfeed..", "opfeed..0"}, []string{"opfeed.", "xopfeed..0"}},
-		"*.info":      {[]string{".info", "a.info"}, []string{"info", ".info2"}},
-		"a*b*c":       {[]string{"abc", "aXbYc", "abbc"}, []string{"acb", "ab"}},
-		"*":           {[]string{"", "anything"}, nil},
-		"":            {[]string{""}, []string{"a"}},
-		"/sub/*|/x/*": {[]string{"/sub/a/b", "/x/"}, []string{"/y/sub/"}},
+		"read":       {[]string{"read"}, []string{"", "reads", "re"}},
+		"read|write": {[]string{"read", "write"}, []string{"read|write", "rea"}},
+		"opfeed..*":  {[]string{"opfeed..", "opfeed..0"}, []string{"opfeed.", "xopfeed..0"}},
+		"*.info":     {[]string{".info", "a.info"}, []string{"info", ".info2"}},
+		"a*b*c":      {[]string{"abc", "aXbYc", "abbc"}, []string{"acb", "ab"}},
+		"ab*ba":      {[]string{"abba", "ab-ba"}, []string{"aba", "abab"}},
+		"*a*a":       {[]string{"aa", "baca"}, []string{"a", "ab", "aab"}},
+		"**":         {[]string{"", "a"}, nil},
+		"*":          {[]string{"", "anything"}, nil},
+		// Each * could stand for as much: to try it all would take for ever.
+		strings.Repeat("*a", 20) + "*b": {[]string{strings.Repeat("a", 1000) + "b"}, []string{strings.Repeat("a", 1000)}},
+		"":                              {[]string{""}, []string{"a"}},
+		"/sub/*|/x/*":                   {[]string{"/sub/a/b", "/x/"}, []string{"/y/sub/"}},
 	} {
 		t.Run(pattern, func(t *testing.T) {
 			r := newRules(t, rule{Name: "it", Match: fault.Match{"id": pattern}})

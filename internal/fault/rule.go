@@ -44,19 +44,26 @@ func (m Match) matches(of attributes) bool {
 	return true
 }
 
-// like reports whether a text is the pattern, where * stands for anything.
+// like reports whether a text is the pattern, where * stands for anything. What
+// stands between two of them is looked for from left to right, and taken where it
+// comes first: no pattern makes that slow.
 func like(pattern, text string) bool {
 	head, tail, wild := strings.Cut(pattern, "*")
 	rest, ok := strings.CutPrefix(text, head)
 	if !wild || !ok {
 		return ok && rest == ""
 	}
-	for i := 0; i <= len(rest); i++ {
-		if like(tail, rest[i:]) {
-			return true
+	inner := strings.Split(tail, "*")
+	end := inner[len(inner)-1]
+	if rest, ok = strings.CutSuffix(rest, end); !ok {
+		return false
+	}
+	for _, part := range inner[:len(inner)-1] {
+		if _, rest, ok = strings.Cut(rest, part); !ok {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // When says which of the requests that match are hit. The zero value: all.
