@@ -2,6 +2,8 @@ package fault
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 )
 
@@ -44,7 +46,13 @@ func (r *Rules[E]) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func ReadJSON(req *http.Request, into any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(nil, req.Body, maxRule))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(into)
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
 }
 
 // WriteJSON answers an administrator.

@@ -307,6 +307,8 @@ func TestOverHTTP(t *testing.T) {
 		`{"name":"x","effects":{}}`:         "unknown field",
 		`{"name":"x","match":{"path":"/"}}`: `match has \"path\"`,
 		`{"name":"x","when":{"for":"1"}}`:   "missing unit",
+		`{"name":"x"} {"name":"y"}`:         "something follows",
+		`{"name":"x"}}`:                     "something follows",
 	} {
 		if code, answer := ask("POST", "/", body); code != http.StatusBadRequest || !strings.Contains(answer, want) {
 			t.Errorf("%s: have %d %s, want %s", body, code, answer, want)
