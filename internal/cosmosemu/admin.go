@@ -101,6 +101,9 @@ func (s *Server) adjustClock(order struct {
 }
 
 func (s *Server) chargesAsked(c RequestCharges) (RequestCharges, error) {
+	if err := c.check(); err != nil {
+		return s.RequestCharges(), err
+	}
 	s.SetRequestCharges(c)
 	return s.RequestCharges(), nil
 }

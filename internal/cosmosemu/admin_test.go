@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/fault"
 )
@@ -102,4 +104,23 @@ func TestStaleRuleOverHTTP(t *testing.T) {
 	if f := r.server.Faults().Reports(); len(f) != 1 || f[0].Effect.Stale == 0 || f[0].Effect.Reply != fault.Reply("") {
 		t.Errorf("have %+v", f)
 	}
+}
+
+// Prices that nothing could be computed with are not put into force.
+func TestChargesOverHTTP(t *testing.T) {
+	r := newRig(t)
+	socket := httptest.NewServer(r.server.Admin())
+	t.Cleanup(socket.Close)
+	before := r.server.RequestCharges()
+	for _, body := range []string{`{"create":1e308,"rewrite":1e308}`, `{"read":-1}`, `{"patch":1.1e9}`} {
+		if have := call(t, "PUT", socket.URL+"/charges", body); !strings.HasPrefix(have, "400 ") || r.server.RequestCharges() != before {
+			t.Errorf("%s: have %s, in force is %+v", body, have, r.server.RequestCharges())
+		}
+	}
+	if have := call(t, "PUT", socket.URL+"/charges", `{"create":1e9,"rewrite":1e9}`); !strings.HasPrefix(have, "200 ") {
+		t.Fatal(have)
+	}
+	upsert := func(b *azcosmos.TransactionalBatch) { b.UpsertItem([]byte(`{"id":"a","pk":"p"}`), nil) }
+	r.statuses(r.batch(upsert, nil), 201)
+	r.statuses(r.batch(upsert, nil), 200)
 }

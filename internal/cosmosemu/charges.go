@@ -1,6 +1,9 @@
 package cosmosemu
 
-import "sort"
+import (
+	"fmt"
+	"sort"
+)
 
 // RequestCharges are the prices of requests in request units (RU). The model is
 // in docs/request-units.md, with what Microsoft publishes and what is assumed:
@@ -44,11 +47,14 @@ type RequestCharges struct {
 	Throttled float64 `json:"throttled"`
 }
 
-func (c RequestCharges) withDefaults() RequestCharges {
-	for _, price := range []struct {
-		field *float64
-		value float64
-	}{
+// price is a field of RequestCharges, and its default.
+type price struct {
+	field    *float64
+	fallback float64
+}
+
+func (c *RequestCharges) all() []price {
+	return []price{
 		{&c.Read, 1},
 		{&c.Create, 4.95},
 		{&c.Property, 0.2},
@@ -61,12 +67,28 @@ func (c RequestCharges) withDefaults() RequestCharges {
 		{&c.Metadata, 1},
 		{&c.Refused, 1},
 		{&c.Throttled, 0.38},
-	} {
-		if *price.field == 0 {
-			*price.field = price.value
+	}
+}
+
+func (c RequestCharges) withDefaults() RequestCharges {
+	for _, p := range c.all() {
+		if *p.field == 0 {
+			*p.field = p.fallback
 		}
 	}
 	return c
+}
+
+// mostRU keeps prices to what can be multiplied and added up.
+const mostRU = 1e9
+
+func (c RequestCharges) check() error {
+	for _, p := range c.all() {
+		if !(*p.field >= 0 && *p.field <= mostRU) {
+			return fmt.Errorf("a price is %v RU: it must be from 0, which is its default, to %v", *p.field, mostRU)
+		}
+	}
+	return nil
 }
 
 // RequestCharges returns the prices in force, defaults filled in. It may be
@@ -77,8 +99,11 @@ func (s *Server) prices() *RequestCharges { return s.charges.Load() }
 
 // SetRequestCharges puts other prices into force, for requests that arrive from
 // now on. Zero fields have defaults, whatever was in force before. It may be
-// called at any time.
+// called at any time. It panics if a price is not from 0 to a billion.
 func (s *Server) SetRequestCharges(c RequestCharges) {
+	if err := c.check(); err != nil {
+		panic(fmt.Sprintf("cosmosemu: set request charges: %v", err))
+	}
 	c = c.withDefaults()
 	s.charges.Store(&c)
 }

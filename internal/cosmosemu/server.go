@@ -64,7 +64,8 @@ type Server struct {
 	databases map[string]*database
 }
 
-// New returns an empty account. It panics if the key is not base64.
+// New returns an empty account. It panics if the key is not base64, or a price
+// is not from 0 to a billion RU.
 func New(o Options) *Server {
 	if o.Key == "" {
 		o.Key = WellKnownKey
