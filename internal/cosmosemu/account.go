@@ -46,9 +46,12 @@ func encode(v any) []byte {
 	return []byte(strings.TrimSuffix(text.String(), "\n"))
 }
 
+// longestID is the longest name of a database or a container, in bytes.
+const longestID = 255
+
 // checkResourceID accepts the name of a database or a container.
 func checkResourceID(id string) error {
-	if id == "" || len(id) > 255 || strings.ContainsAny(id, `/\?#`) || strings.TrimRight(id, " ") != id {
+	if id == "" || len(id) > longestID || strings.ContainsAny(id, `/\?#`) || strings.TrimRight(id, " ") != id {
 		return fmt.Errorf(`the id %.300q is invalid: 1 to 255 bytes, without / \ ? # and blanks at the end`, id)
 	}
 	return nil

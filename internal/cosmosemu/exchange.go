@@ -55,8 +55,16 @@ func (x *exchange) agent() string {
 	if i := strings.IndexAny(agent, " /"); i >= 0 {
 		agent = agent[:i]
 	}
-	const longest = 64 // keeps the statistics small
-	return agent[:min(len(agent), longest)]
+	return clip(agent, 64)
+}
+
+// clip is at most so many bytes of a text that a client chose, for those who
+// keep it.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:most], ""))
 }
 
 func (x *exchange) readBody() error {

@@ -10,8 +10,12 @@ import (
 // keptRequests is how many requests the log keeps unless Options say.
 const keptRequests = 1000
 
+// longestKept bounds each text of an entry, so that clients cannot let the log
+// take any memory.
+const longestKept = 4 << 10
+
 // RequestEntry is a request as it was answered. Those that were refused at the
-// door are here, too.
+// door are here, too. Texts end after 4 KB.
 type RequestEntry struct {
 	// Time is when the request came, by the machine's clock, Duration how long
 	// its answer took to begin.
@@ -59,8 +63,9 @@ func (s *Server) record(x *exchange, o outcome) {
 	s.stats.add(x)
 	s.requests.Add(RequestEntry{
 		Time: x.received, Duration: fault.Duration(time.Since(x.received)),
-		Agent: x.agent(), Method: x.request.Method, Kind: x.kind,
-		Database: x.database, Container: x.container, Range: x.ranges(), Key: x.header(headerPartitionKey), ID: x.id,
+		Agent: x.agent(), Method: clip(x.request.Method, longestKept), Kind: x.kind,
+		Database: clip(x.database, longestKept), Container: clip(x.container, longestKept),
+		Range: clip(x.ranges(), longestKept), Key: clip(x.header(headerPartitionKey), longestKept), ID: clip(x.id, longestKept),
 		Status: o.status, Substatus: o.substatus, RequestUnits: x.charge,
 		BytesIn: len(x.body), BytesOut: o.bytes, Faults: x.faults,
 	})

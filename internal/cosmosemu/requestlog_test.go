@@ -2,10 +2,14 @@ package cosmosemu_test
 
 import (
 	"net/http"
+	"net/url"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
@@ -89,5 +93,39 @@ func TestRequestLogSize(t *testing.T) {
 		if kept, _ := r.server.Requests(); len(kept) != want {
 			t.Errorf("LogRequests %d keeps %d of 5", size, len(kept))
 		}
+	}
+}
+
+// Whatever clients write into their requests, little of each is kept.
+func TestRequestLogIsBounded(t *testing.T) {
+	r := newRig(t)
+	long := strings.Repeat("\u00e9", 10_000)
+	r.raw(strings.Repeat("G", 10_000), "/dbs/"+url.PathEscape(long)+"/colls/"+url.PathEscape(long)+"/docs/"+url.PathEscape(long), "",
+		"User-Agent", long, "x-ms-documentdb-partitionkey", long, "x-ms-documentdb-partitionkeyrangeid", long)
+	kept, _ := r.server.Requests()
+	one := kept[0]
+	for i, text := range []string{one.Agent, one.Method, one.Database, one.Container, one.Range, one.Key, one.ID} {
+		if len(text) > 4<<10 || text == "" || !utf8.ValidString(text) {
+			t.Errorf("text %d has %d bytes", i, len(text))
+		}
+	}
+}
+
+// Nor can they fill the statistics with names that they make up.
+func TestStatsAreBounded(t *testing.T) {
+	const names, most = 6_000, 5_000
+	r := newRig(t)
+	r.create("p", `{"id":"a","pk":"p"}`)
+	for i := range names {
+		r.raw(http.MethodGet, "/dbs/x/colls/c"+strconv.Itoa(i), "", "Authorization", "none", "User-Agent", "a"+strconv.Itoa(i))
+	}
+	r.read("p", "a")
+	r.read("p", "a")
+	sums, requests := r.server.Stats().Charges, int64(0)
+	for _, sum := range sums {
+		requests += sum.Requests
+	}
+	if len(sums) > most+10 || requests < names+3 {
+		t.Errorf("%d sums of %d requests", len(sums), requests)
 	}
 }

@@ -12,7 +12,8 @@ type Stats struct {
 }
 
 // Charge sums up the requests of one kind that one agent sent to one container.
-// Refused requests count, too.
+// Refused requests count, too. Beyond 5,000 sums, what belongs to none of them is
+// the agent's "others", without database and container.
 type Charge struct {
 	// Agent is the first word of the User-Agent, up to a blank or a slash.
 	Agent     string `json:"agent"`
@@ -37,6 +38,10 @@ type ledgerSum struct {
 	units    float64
 }
 
+// mostSums bounds what clients can make the ledger keep, who choose their agent
+// and may name containers that are not there.
+const mostSums = 5_000
+
 type ledger struct {
 	mu   sync.Mutex
 	sums map[ledgerKey]ledgerSum
@@ -53,13 +58,17 @@ func charged(kind string) string {
 }
 
 func (l *ledger) add(x *exchange) {
-	key := ledgerKey{x.agent(), x.database, x.container, charged(x.kind)}
+	key := ledgerKey{x.agent(), clip(x.database, longestID), clip(x.container, longestID), charged(x.kind)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sums == nil {
 		l.sums = map[ledgerKey]ledgerSum{}
 	}
-	sum := l.sums[key]
+	sum, known := l.sums[key]
+	if !known && len(l.sums) >= mostSums {
+		key = ledgerKey{agent: "others", kind: key.kind}
+		sum = l.sums[key]
+	}
 	sum.requests++
 	sum.units += x.charge
 	l.sums[key] = sum
