@@ -17,7 +17,7 @@ type adminPort struct {
 
 func adminFlag(fs *flag.FlagSet, what string) *string {
 	return fs.String("admin", "", "one more `address` to listen on, for the administrator: "+what+
-		"; it asks for no key, so only 127.0.0.1 will do; empty: none")
+		"; it asks for no key, so keep it on 127.0.0.1; empty: only under the part's own address")
 }
 
 // serve tells the address when it listens there.

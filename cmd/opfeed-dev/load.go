@@ -16,8 +16,9 @@ import (
 	"opfeed/internal/workload"
 )
 
-// loadWait is how long load waits for the rest: a service elsewhere may be
-// restarted meanwhile.
+// loadWait is how long up and load wait for the rest. The service may be
+// restarted meanwhile, and it waits 2 minutes before it believes that an object
+// is gone which it never saw.
 const loadWait = 180 * time.Second
 
 // trafficFlags are those that up and load share.

@@ -22,12 +22,13 @@ import (
 const database = "opfeed"
 
 // newCosmos is the emulator with the containers that opfeed and its front ends
-// use.
-func newCosmos() (*cosmosemu.Server, error) {
-	s := cosmosemu.New(cosmosemu.Options{})
+// use: Resources with so many ranges and so much throughput, which is enforced
+// unless it is 0.
+func newCosmos(ranges, throughput int) (*cosmosemu.Server, error) {
+	s := cosmosemu.New(cosmosemu.Options{EnforceThroughput: throughput != 0})
 	forever, lock := int32(-1), int32(10)
 	err := s.Create(database,
-		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &forever},
+		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &forever, Ranges: ranges, Throughput: throughput},
 		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &forever},
 		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &lock},
 		cosmosemu.Container{ID: "PartitionKeys", PartitionKey: "/partitionKey"},
@@ -52,13 +53,15 @@ func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("cosmos", flag.ContinueOnError)
 	listen := fs.String("listen", "127.0.0.1:8081", "`address` to listen on")
 	admin := adminFlag(fs, "faults, log of requests, clock, splits and merges")
+	ranges := fs.Int("ranges", 1, "how many partition key ranges the container Resources begins with")
+	throughput := fs.Int("throughput", 0, "throughput of Resources in `RU/s`, enforced; the other containers then have 400; 0: no limit")
 	if code, done := parse(fs, args, stdout, stderr); done {
 		return code
 	}
 	boundMemory()
-	s, err := newCosmos()
+	s, err := newCosmos(*ranges, *throughput)
 	if err != nil {
-		return failed(stderr, "cosmos", err)
+		return misused(fs, stderr, err)
 	}
 	return serveAlone(ctx, "cosmos", *listen, s, adminPort{*admin, s.Admin(), stdout}, stderr, func(url string) {
 		fmt.Fprintf(stdout, "Cosmos DB emulator at %s, request units at %s/_emulator/stats\n", url, url)

@@ -71,12 +71,12 @@ func up(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 	var s servers
 	defer s.close()
-	emulator, err := newCosmos()
+	emulator, err := newCosmos(1, 0)
 	if err != nil {
 		return failed(stderr, "up", err)
 	}
 	c := f.traffic.config(*f.seed)
-	c.CosmosKey = cosmosemu.WellKnownKey
+	c.CosmosKey, c.Drain = cosmosemu.WellKnownKey, loadWait
 	if c.CosmosURL, err = s.serve(ctx, "127.0.0.1:0", emulator); err != nil {
 		return failed(stderr, "up", err)
 	}

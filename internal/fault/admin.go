@@ -29,9 +29,9 @@ func (r *Rules[E]) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodDelete:
-		if name := req.URL.Query().Get("name"); name == "" {
+		if req.URL.RawQuery == "" {
 			r.Clear()
-		} else if !r.Remove(name) {
+		} else if name := req.URL.Query().Get("name"); !r.Remove(name) {
 			Refuse(w, http.StatusNotFound, "there is no rule of this name")
 			return
 		}
