@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxBatch is the service's limit for the operations of a batch.
@@ -56,7 +57,7 @@ func (s *Server) runBatch(x *exchange) (*reply, error) {
 	}
 	operations := make([]*operation, len(sent))
 	for i := range sent {
-		if operations[i], err = sent[i].prepare(d, key); err != nil {
+		if operations[i], err = sent[i].prepare(d, key, x.now); err != nil {
 			lsn, retired := p.position()
 			if retired != nil {
 				return nil, retired
@@ -115,7 +116,7 @@ var batchKinds = map[string]string{
 	"Patch": kindPatch, "Delete": kindDelete, "Read": kindRead,
 }
 
-func (b *batchOperation) prepare(d *definition, key partitionKey) (*operation, error) {
+func (b *batchOperation) prepare(d *definition, key partitionKey, now time.Time) (*operation, error) {
 	o := &operation{kind: batchKinds[b.Type], id: b.ID, ifMatch: b.IfMatch, ifNoneMatch: b.IfNoneMatch}
 	var err error
 	switch o.kind {
@@ -124,7 +125,7 @@ func (b *batchOperation) prepare(d *definition, key partitionKey) (*operation, e
 			return nil, err
 		}
 	case kindPatch:
-		if o.patch, err = parsePatch(d, b.Body); err != nil {
+		if o.patch, err = parsePatch(d, b.Body, now); err != nil {
 			return nil, err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // clock is the account's: the machine's, and what it has been told to jump
-// ahead. It counts for _ts, the time to live, the Date header, throughput and
-// the hold of a split.
+// ahead. It counts for _ts, the time to live, the Date header, the functions of
+// time in queries, throughput and the hold of a split.
 type clock struct{ ahead atomic.Int64 }
 
 // farthest is how far ahead of the machine's a clock may be: what follows from
@@ -30,7 +30,7 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // AdvanceClock lets the account's clock jump ahead, by which items expire: _ts,
-// the time to live and the Date header follow it. Signatures are checked, and
+// the time to live, the Date header and GetCurrentTimestamp() follow it. Signatures are checked, and
 // faults timed, by the machine's. A clock does not go back, nor to more than 100
 // years ahead.
 func (s *Server) AdvanceClock(d time.Duration) error {

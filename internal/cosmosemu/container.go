@@ -158,7 +158,7 @@ func (s *Server) queryContainers(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	statement, err := parseQuery(x.body)
+	statement, err := x.parseQuery()
 	if err != nil {
 		return nil, err
 	}

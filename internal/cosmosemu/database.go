@@ -104,7 +104,7 @@ func (s *Server) listDatabases(x *exchange) (*reply, error) {
 }
 
 func (s *Server) queryDatabases(x *exchange) (*reply, error) {
-	statement, err := parseQuery(x.body)
+	statement, err := x.parseQuery()
 	if err != nil {
 		return nil, err
 	}

@@ -257,6 +257,29 @@ func TestClockJump(t *testing.T) {
 	})
 }
 
+// What a query or the condition of a patch takes for the time is the account's, as
+// _ts is, so that the two can be compared.
+func TestClockOfQueries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if err := r.server.AdvanceClock(time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		r.create("p", `{"id":"a","pk":"p"}`)
+		const fresh = "FROM c WHERE c._ts * 1000 = GetCurrentTimestamp()"
+		if rows, _, err := r.query("SELECT VALUE c.id "+fresh, pk("p"), nil); err != nil || len(rows) != 1 {
+			t.Errorf("have %v, %v", rows, err)
+		}
+		var ops azcosmos.PatchOperations
+		ops.SetCondition(fresh)
+		ops.AppendSet("/n", 1)
+		if _, err := r.items.PatchItem(t.Context(), pk("p"), "a", ops, nil); err != nil {
+			t.Error(err)
+		}
+		r.statuses(r.batch(func(batch *azcosmos.TransactionalBatch) { batch.PatchItem("a", ops, nil) }, nil), 200)
+	})
+}
+
 // The clock stops in time for times to be computed with.
 func TestClockEnds(t *testing.T) {
 	r := newRig(t)

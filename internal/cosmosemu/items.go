@@ -27,7 +27,7 @@ func (s *Server) writeItem(x *exchange) (*reply, error) {
 	o := &operation{kind: x.kind, id: x.item, ifMatch: x.header("If-Match"), ifNoneMatch: x.header("If-None-Match")}
 	switch x.kind {
 	case kindPatch:
-		o.patch, err = parsePatch(d, x.body)
+		o.patch, err = parsePatch(d, x.body, x.now)
 	case kindDelete:
 	default:
 		o.item, err = d.parseItem(x.body)

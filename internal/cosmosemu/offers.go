@@ -248,7 +248,7 @@ func (s *Server) listOffers(x *exchange) (*reply, error) {
 }
 
 func (s *Server) queryOffers(x *exchange) (*reply, error) {
-	statement, err := parseQuery(x.body)
+	statement, err := x.parseQuery()
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"opfeed/internal/cosmosemu/sql"
 )
@@ -25,8 +26,9 @@ type patchOperation struct {
 	value []byte
 }
 
-// parsePatch reads {"condition", "operations"}, or the bare list of operations.
-func parsePatch(d *definition, body []byte) (*patch, error) {
+// parsePatch reads {"condition", "operations"}, or the bare list of operations. For
+// the condition it is now.
+func parsePatch(d *definition, body []byte, now time.Time) (*patch, error) {
 	if _, err := checkJSON(body); err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
@@ -44,7 +46,7 @@ func parsePatch(d *definition, body []byte) (*patch, error) {
 		if list, ok = splitArray(operations); !ok {
 			return nil, refuse(http.StatusBadRequest, "the operations of a patch must be an array")
 		}
-		if err := p.parseCondition(object); err != nil {
+		if err := p.parseCondition(object, now); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +63,7 @@ func parsePatch(d *definition, body []byte) (*patch, error) {
 	return p, nil
 }
 
-func (p *patch) parseCondition(object members) error {
+func (p *patch) parseCondition(object members, now time.Time) error {
 	raw, ok := object.get("condition")
 	if !ok || string(raw) == "null" {
 		return nil
@@ -74,7 +76,7 @@ func (p *patch) parseCondition(object members) error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, "the condition of the patch: %v", err)
 	}
-	p.condition, err = query.Bind(nil)
+	p.condition, err = query.Bind(nil, now)
 	return err
 }
 

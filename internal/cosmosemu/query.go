@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"opfeed/internal/cosmosemu/sql"
 	"opfeed/internal/epk"
@@ -16,8 +17,8 @@ const notServed = "The provided cross partition query can not be directly served
 	"This is a first chance (internal) exception that all newer clients will know how to handle gracefully."
 
 // parseQuery reads {"query", "parameters"}.
-func parseQuery(body []byte) (*sql.Statement, error) {
-	if _, err := checkJSON(body); err != nil {
+func (x *exchange) parseQuery() (*sql.Statement, error) {
+	if _, err := checkJSON(x.body); err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
 	var sent struct {
@@ -27,7 +28,7 @@ func parseQuery(body []byte) (*sql.Statement, error) {
 			Value any    `json:"value"`
 		} `json:"parameters"`
 	}
-	if err := json.Unmarshal(body, &sent); err != nil {
+	if err := json.Unmarshal(x.body, &sent); err != nil {
 		return nil, refuse(http.StatusBadRequest, "the query is malformed: %v", err)
 	}
 	query, err := sql.Parse(sent.Query)
@@ -41,7 +42,7 @@ func parseQuery(body []byte) (*sql.Statement, error) {
 		}
 		parameters[p.Name] = p.Value
 	}
-	statement, err := query.Bind(parameters)
+	statement, err := query.Bind(parameters, x.now)
 	if err != nil {
 		return nil, refuseQuery(err)
 	}
@@ -70,7 +71,7 @@ func (s *Server) queryItems(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	statement, err := parseQuery(x.body)
+	statement, err := x.parseQuery()
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ var selectAll = func() *sql.Statement {
 	if err != nil {
 		panic(err)
 	}
-	statement, err := query.Bind(nil)
+	statement, err := query.Bind(nil, time.Time{})
 	if err != nil {
 		panic(err)
 	}

@@ -30,7 +30,7 @@ func (s *Server) planQuery(x *exchange) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	statement, err := parseQuery(x.body)
+	statement, err := x.parseQuery()
 	if err != nil {
 		return nil, err
 	}

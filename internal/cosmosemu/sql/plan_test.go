@@ -220,7 +220,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%.50s: %v", test.query, err)
 			continue
 		}
-		statement, err := query.Bind(nil)
+		statement, err := query.Bind(nil, now)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"opfeed/internal/cosmosemu/sql"
 )
@@ -26,13 +27,16 @@ var parameters = map[string]any{
 	"@resourceType": "microsoft.x/OPERATIONS", "@prefix": "/SUBSCRIPTIONS/s/", "@externalId": "/a",
 }
 
+// now is when all queries are run.
+var now = time.Date(2000, 1, 1, 1, 0, 1, 234_000_000, time.UTC)
+
 func bind(t *testing.T, query string) *sql.Statement {
 	t.Helper()
 	parsed, err := sql.Parse(query)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
-	statement, err := parsed.Bind(parameters)
+	statement, err := parsed.Bind(parameters, now)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -234,7 +238,7 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []map[string]any{{"@n": 1.0}, {"@a": 1.0}, {"@n": "1", "@a": 1.0}, {"@n": -1.0, "@a": 1.0}} {
-		if _, err := parsed.Bind(bad); err == nil {
+		if _, err := parsed.Bind(bad, now); err == nil {
 			t.Errorf("bound with %v", bad)
 		}
 	}
@@ -286,7 +290,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		statement, err := parsed.Bind(parameters)
+		statement, err := parsed.Bind(parameters, now)
 		if err != nil {
 			return
 		}

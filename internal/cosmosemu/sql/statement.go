@@ -17,15 +17,15 @@ type Statement struct {
 	limit      int
 }
 
-// Bind gives the parameters their values, by name with the @, and the functions
-// of time the present one.
-func (q *Query) Bind(parameters map[string]any) (*Statement, error) {
+// Bind gives the parameters their values, by name with the @. For the functions of
+// time it is now.
+func (q *Query) Bind(parameters map[string]any, now time.Time) (*Statement, error) {
 	for _, name := range q.parameters {
 		if _, ok := parameters[name]; !ok {
 			return nil, span{}.refuse(codeIdentifier, "The parameter '%s' has no value.", name)
 		}
 	}
-	s := &Statement{query: q, parameters: maps.Clone(parameters), now: time.Now()}
+	s := &Statement{query: q, parameters: maps.Clone(parameters), now: now}
 	for _, count := range []struct {
 		from bound
 		to   *int
