@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -89,6 +90,7 @@ func TestWhen(t *testing.T) {
 		"twice":    {fault.When{Times: 2}, "xx........"},
 		"delayed":  {fault.When{Delay: fault.Duration(4 * time.Second)}, "....xxxxxx"},
 		"for 3 s":  {fault.When{For: fault.Duration(3 * time.Second)}, "xxx......."},
+		"for ever": {fault.When{Delay: fault.Duration(time.Second), For: math.MaxInt64}, ".xxxxxxxxx"},
 		"a window": {fault.When{Delay: fault.Duration(2 * time.Second), For: fault.Duration(5 * time.Second), After: 1}, "...xxxx..."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -153,8 +153,8 @@ func (r *Rules[E]) Fire(of func(attribute string) string) []Hit[E] {
 }
 
 func (c *counted[E]) lasts(now time.Time) bool {
-	age := Duration(now.Sub(c.since))
-	return age >= c.When.Delay && (c.When.For == 0 || age < c.When.Delay+c.When.For)
+	age := Duration(now.Sub(c.since)) - c.When.Delay
+	return age >= 0 && (c.When.For == 0 || age < c.When.For)
 }
 
 // fires counts a match and decides whether it is hit.
