@@ -65,7 +65,7 @@ func (s *Server) record(x *exchange, o outcome) {
 		Time: x.received, Duration: fault.Duration(time.Since(x.received)),
 		Agent: x.agent(), Method: clip(x.request.Method, longestKept), Kind: x.kind,
 		Database: clip(x.database, longestKept), Container: clip(x.container, longestKept),
-		Range: clip(x.ranges(), longestKept), Key: clip(x.header(headerPartitionKey), longestKept), ID: clip(x.id, longestKept),
+		Range: clip(x.ranges(), longestKept), Key: clip(x.header(headerPartitionKey), longestKept), ID: clip(x.itemID(), longestKept),
 		Status: o.status, Substatus: o.substatus, RequestUnits: x.charge,
 		BytesIn: len(x.body), BytesOut: o.bytes, Faults: x.faults,
 	})

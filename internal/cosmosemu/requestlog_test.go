@@ -84,6 +84,26 @@ func TestRequestLogAtTheDoor(t *testing.T) {
 	}
 }
 
+// A write that is refused before its handler comes to the item is logged with its
+// id, whether or not a rule has asked for that.
+func TestRequestLogOfRefusedWrites(t *testing.T) {
+	for name, request := range map[string]struct{ path, body, batch string }{
+		"create, no container": {"/dbs/db/colls/none/docs", `{"id":"a","pk":"p"}`, ""},
+		"create, another key":  {"/dbs/db/colls/items/docs", `{"id":"a","pk":"q"}`, ""},
+		"batch, no container":  {"/dbs/db/colls/none/docs", `[{"operationType":"Create","resourceBody":{"id":"a","pk":"p"}}]`, "True"},
+		"batch, another key":   {"/dbs/db/colls/items/docs", `[{"operationType":"Create","resourceBody":{"id":"a","pk":"q"}}]`, "True"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.raw(http.MethodPost, request.path, request.body, "x-ms-documentdb-partitionkey", `["p"]`,
+				"x-ms-cosmos-is-batch-request", request.batch, "x-ms-cosmos-batch-atomic", request.batch)
+			if kept, _ := r.server.Requests(); len(kept) != 1 || kept[0].ID != "a" {
+				t.Errorf("have %+v", kept)
+			}
+		})
+	}
+}
+
 func TestRequestLogSize(t *testing.T) {
 	for size, want := range map[int]int{-1: 0, 2: 2, 0: 5} {
 		r := newRigWith(t, cosmosemu.Options{LogRequests: size}, cosmosemu.Container{ID: "items", PartitionKey: "/pk"})
