@@ -155,7 +155,7 @@ func (p *partition) changes(page feedPage, now time.Time) (documents []*document
 	}
 	size, end := 0, p.lsn
 	start, _ := slices.BinarySearchFunc(p.log, page.after+1, func(c change, lsn int64) int {
-		return int(c.lsn - lsn)
+		return cmp.Compare(c.lsn, lsn)
 	})
 	for _, c := range p.log[start:] {
 		if c.at > page.until {
@@ -220,14 +220,7 @@ func (l *slotList) add(s *slot) { l.slots = slices.Insert(l.slots, l.after(s.ser
 // after is the index of the first slot behind a serial.
 func (l *slotList) after(serial uint64) int {
 	i, found := slices.BinarySearchFunc(l.slots, serial, func(s *slot, serial uint64) int {
-		switch {
-		case s.serial < serial:
-			return -1
-		case s.serial > serial:
-			return 1
-		default:
-			return 0
-		}
+		return cmp.Compare(s.serial, serial)
 	})
 	if found {
 		i++
