@@ -15,8 +15,8 @@ import (
 // maxBody is the service's limit for a request.
 const maxBody = 2 << 20
 
-// exchange is one request on its way through the stages of Server.handle, and
-// what the answer's common headers and the statistics need to know of it.
+// exchange is one request on its way through the stages of Server.ServeHTTP,
+// and what the answer's common headers and the statistics need to know of it.
 type exchange struct {
 	request  *http.Request
 	received time.Time // by the machine's clock

@@ -50,11 +50,11 @@ type Effect struct {
 	Touch bool `json:"touch,omitempty"`
 
 	// Stale lets reads and queries without a session token be answered by a
-	// replica that lags: each commit reaches it within that time, after a part of
-	// it that follows from the rule's seed, the range and the LSN, and never
-	// before an earlier one. It lags by an hour at most. What it had before the rule was there, it has; it
-	// keeps the last 10,000 changes at most, and has caught up when a range is
-	// split or merged.
+	// replica that lags: each commit reaches it within that time, an hour at most,
+	// after a part of it that follows from the rule's seed, the range and the LSN,
+	// and never before an earlier one. What it had before the rule was there, it
+	// has; it lacks the last 10,000 changes at most, and has caught up when a
+	// range is split or merged.
 	Stale fault.Duration `json:"stale,omitempty"`
 
 	// ClockJump lets the account's clock jump ahead, see Server.AdvanceClock.

@@ -7,8 +7,8 @@
 //     [[AS] alias], or no FROM at all; WHERE; ORDER BY one or several paths, each
 //     ASC or DESC; OFFSET n LIMIT m; n and m may be parameters; comments after --
 //   - by binding power, loosest first: ?: and ??, OR, AND, the comparisons = != <>
-//     < <= > >= [NOT] IN, BETWEEN and LIKE with ESCAPE, | ^ &, ||, << >> >>>, + -,
-//   - / %, and NOT - + ~ before an operand
+//     < <= > >= [NOT] IN, BETWEEN and LIKE with ESCAPE, | ^ &, ||, << >> >>>, + and
+//     -, / and * and %, and NOT - + ~ before an operand
 //   - literals, parameters, paths (c.a["b c"][0]), [arrays], {objects}
 //   - the functions of the functions*.go files, by name without case and "_"
 //   - COUNT, SUM, AVG, MIN and MAX in SELECT, also inside of expressions
