@@ -58,11 +58,9 @@ func (s *Server) serve(w http.ResponseWriter, req request, apply func(request) (
 	}
 	hits := s.faults.Fire(req.attribute)
 	req.effect, req.faults = merge(hits), names(hits)
-	out := &logged{ResponseWriter: w, log: func(status int) { s.log(req, status) }}
-	defer out.end()
 	e := req.effect.Effect
 	e.Before += fault.Duration(s.latency(req.ref))
-	fault.Serve(out, req.Request, e, fault.Answers{
+	fault.Serve(w, req.Request, e, fault.Answers{
 		Apply: func(w http.ResponseWriter, _ *http.Request) {
 			answer, err := s.apply(req, apply)
 			if err != nil {
@@ -74,6 +72,7 @@ func (s *Server) serve(w http.ResponseWriter, req request, apply func(request) (
 			answer := s.failed(req.api, &failure{e.Status, cmp.Or(req.effect.Reason, http.StatusText(e.Status))})
 			writeJSON(w, answer.status, req.effect.alter(answer.body))
 		},
+		Ended: func(end fault.End) { s.log(req, end.Status) },
 	})
 }
 
@@ -111,31 +110,6 @@ func (s *Server) latency(k cs.Ref) time.Duration {
 	}
 	r := rand.New(rand.NewPCG(s.options.Seed, ^hash(k.Path(), n)))
 	return s.options.Latency + time.Duration(r.Float64()*float64(s.options.LatencyJitter))
-}
-
-// logged logs a request as soon as its answer begins: whoever has the answer
-// finds the request in the log.
-type logged struct {
-	http.ResponseWriter
-	log  func(status int)
-	done bool
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (l *logged) WriteHeader(status int) {
-	l.log(status)
-	l.done = true
-	l.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is what http.ResponseController calls.
-func (l *logged) Unwrap() http.ResponseWriter { return l.ResponseWriter }
-
-// end logs a request that had no answer.
-func (l *logged) end() {
-	if !l.done {
-		l.log(0)
-	}
 }
 
 // readJSON reads one JSON object and nothing after it.

@@ -198,9 +198,7 @@ func (s *Server) addressed(x *exchange) *partition {
 // serveFaulty answers a request that rules have hit.
 func (s *Server) serveFaulty(w http.ResponseWriter, x *exchange, hits []fault.Hit[Effect]) {
 	s.hit(x, hits)
-	o := &observed{ResponseWriter: w, server: s, exchange: x}
-	defer o.end()
-	fault.Serve(o, x.request, x.effect.Effect, fault.Answers{
+	fault.Serve(w, x.request, x.effect.Effect, fault.Answers{
 		Apply: func(w http.ResponseWriter, _ *http.Request) {
 			x.now = s.clock.now() // the request may have been delayed
 			s.apply(x).send(w, x)
@@ -208,6 +206,10 @@ func (s *Server) serveFaulty(w http.ResponseWriter, x *exchange, hits []fault.Hi
 		Refuse: func(w http.ResponseWriter, _ fault.Effect) {
 			x.now = s.clock.now()
 			s.refusal(x).send(w, x)
+		},
+		Ended: func(end fault.End) {
+			substatus, _ := strconv.Atoi(end.Header.Get("x-ms-substatus"))
+			s.record(x, outcome{end.Status, substatus, end.Bytes})
 		},
 	})
 }
@@ -315,35 +317,5 @@ func (x *exchange) distort(page feedPage, documents []*document, last, current i
 		return documents, asked
 	default:
 		return documents, last
-	}
-}
-
-// observed notes a request when its answer begins, or when it is clear that
-// there will be none.
-type observed struct {
-	http.ResponseWriter
-	server   *Server
-	exchange *exchange
-	noted    bool
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (o *observed) WriteHeader(status int) {
-	h := o.Header()
-	substatus, _ := strconv.Atoi(h.Get("x-ms-substatus"))
-	bytes, _ := strconv.Atoi(h.Get("Content-Length"))
-	o.note(outcome{status, substatus, bytes})
-	o.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is what http.ResponseController asks for.
-func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
-
-func (o *observed) end() { o.note(outcome{}) }
-
-func (o *observed) note(end outcome) {
-	if !o.noted {
-		o.noted = true
-		o.server.record(o.exchange, end)
 	}
 }

@@ -158,9 +158,10 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// server is one that counts what it applied, under one effect.
-func server(e fault.Effect) (handler http.Handler, applied *int) {
-	applied = new(int)
+// server is one that counts what it applied, and keeps how requests ended, under
+// one effect.
+func server(e fault.Effect) (handler http.Handler, applied *int, ends *[]fault.End) {
+	applied, ends = new(int), new([]fault.End)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fault.Serve(w, r, e, fault.Answers{
 			Apply: func(w http.ResponseWriter, _ *http.Request) {
@@ -173,8 +174,9 @@ func server(e fault.Effect) (handler http.Handler, applied *int) {
 				w.WriteHeader(e.Status)
 				_, _ = fmt.Fprintf(w, "refused with %d", e.Status)
 			},
+			Ended: func(end fault.End) { *ends = append(*ends, end) },
 		})
-	}), applied
+	}), applied, ends
 }
 
 // Every effect of its own: what arrives, and whether the request was applied.
@@ -185,30 +187,34 @@ func TestServe(t *testing.T) {
 		want    string // status, body, error of the body; or the error
 		applied int
 		took    time.Duration
+		ended   string // status and bytes that were told
 	}{
-		"none":    {fault.Effect{}, `201 {"id":"a"} <nil>`, 1, 0},
-		"waits":   {fault.Effect{Before: fault.Duration(time.Second), After: fault.Duration(2 * time.Second)}, `201 {"id":"a"} <nil>`, 1, 3 * time.Second},
-		"status":  {fault.Effect{Status: 503}, `503 refused with 503 <nil>`, 0, 0},
-		"body":    {fault.Effect{Status: 502, Body: &html}, `502 <html> <nil>`, 0, 0},
-		"applied": {fault.Effect{Status: 503, Applied: true}, `503 refused with 503 <nil>`, 1, 0},
-		"reset":   {fault.Effect{Reply: fault.Reset}, inproc.ErrReset.Error(), 0, 0},
-		"lost":    {fault.Effect{Reply: fault.Reset, Applied: true}, inproc.ErrReset.Error(), 1, 0},
-		"hang":    {fault.Effect{Reply: fault.Hang}, context.DeadlineExceeded.Error(), 0, time.Minute},
+		"none":    {fault.Effect{}, `201 {"id":"a"} <nil>`, 1, 0, "201 10"},
+		"waits":   {fault.Effect{Before: fault.Duration(time.Second), After: fault.Duration(2 * time.Second)}, `201 {"id":"a"} <nil>`, 1, 3 * time.Second, "201 10"},
+		"status":  {fault.Effect{Status: 503}, `503 refused with 503 <nil>`, 0, 0, "503 16"},
+		"body":    {fault.Effect{Status: 502, Body: &html}, `502 <html> <nil>`, 0, 0, "502 6"},
+		"applied": {fault.Effect{Status: 503, Applied: true}, `503 refused with 503 <nil>`, 1, 0, "503 16"},
+		"reset":   {fault.Effect{Reply: fault.Reset}, inproc.ErrReset.Error(), 0, 0, "0 0"},
+		"lost":    {fault.Effect{Reply: fault.Reset, Applied: true}, inproc.ErrReset.Error(), 1, 0, "0 0"},
+		"hang":    {fault.Effect{Reply: fault.Hang}, context.DeadlineExceeded.Error(), 0, time.Minute, "0 0"},
 		"hang after": {fault.Effect{Reply: fault.Hang, Applied: true},
-			context.DeadlineExceeded.Error(), 1, time.Minute},
-		"cut":      {fault.Effect{Reply: fault.Cut}, `201 {"id" unexpected EOF`, 1, 0},
-		"short":    {fault.Effect{Reply: fault.Short}, `201 {"id" <nil>`, 1, 0},
-		"too late": {fault.Effect{Before: fault.Duration(time.Hour)}, context.DeadlineExceeded.Error(), 0, time.Minute},
-		"late":     {fault.Effect{After: fault.Duration(time.Hour)}, context.DeadlineExceeded.Error(), 1, time.Minute},
+			context.DeadlineExceeded.Error(), 1, time.Minute, "0 0"},
+		"cut":      {fault.Effect{Reply: fault.Cut}, `201 {"id" unexpected EOF`, 1, 0, "201 10"},
+		"short":    {fault.Effect{Reply: fault.Short}, `201 {"id" <nil>`, 1, 0, "201 5"},
+		"too late": {fault.Effect{Before: fault.Duration(time.Hour)}, context.DeadlineExceeded.Error(), 0, time.Minute, "0 0"},
+		"late":     {fault.Effect{After: fault.Duration(time.Hour)}, context.DeadlineExceeded.Error(), 1, time.Minute, "0 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				handler, applied := server(c.effect)
+				handler, applied, ends := server(c.effect)
 				start := time.Now()
 				have := call(t, handler)
 				if have != c.want || *applied != c.applied || time.Since(start) != c.took {
 					t.Errorf("have %s, applied %d, took %v; want %s, %d, %v",
 						have, *applied, time.Since(start), c.want, c.applied, c.took)
+				}
+				if len(*ends) != 1 || fmt.Sprint((*ends)[0].Status, (*ends)[0].Bytes) != c.ended {
+					t.Errorf("told %+v, want %s", *ends, c.ended)
 				}
 			})
 		})
@@ -233,17 +239,20 @@ func call(t *testing.T, handler http.Handler) string {
 }
 
 func TestHeaders(t *testing.T) {
-	handler, _ := server(fault.Effect{Header: map[string]string{"etag": `"0"`, "x-more": "1"}})
+	handler, _, ends := server(fault.Effect{Header: map[string]string{"etag": `"0"`, "x-more": "1"}})
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	if h := w.Header(); w.Code != http.StatusCreated || h.Get("ETag") != `"0"` || h.Get("X-More") != "1" {
 		t.Errorf("have %d %v", w.Code, h)
 	}
+	if told := (*ends)[0].Header; told.Get("ETag") != `"0"` {
+		t.Errorf("told %v", told)
+	}
 }
 
 // A cut reply is one on a socket, too: the client knows that bytes are missing.
 func TestCutOnASocket(t *testing.T) {
-	handler, _ := server(fault.Effect{Reply: fault.Cut})
+	handler, _, _ := server(fault.Effect{Reply: fault.Cut})
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
 	resp, err := http.Get(s.URL)

@@ -9,13 +9,24 @@ import (
 	"time"
 )
 
-// Answers are a server's two ways to answer one request.
+// Answers are a server's two ways to answer one request, and its log.
 type Answers struct {
 	// Apply carries the request out and writes the server's own answer.
 	Apply http.HandlerFunc
 	// Refuse writes the server's usual answer with e's status, without applying
 	// anything. It is called only if e has a status and no body.
 	Refuse func(w http.ResponseWriter, e Effect)
+	// Ended is told once how the request ended: right before its answer begins, so
+	// that whoever has the answer finds the request in a log; or when it is clear
+	// that there will be none.
+	Ended func(End)
+}
+
+// End is how a request ended. The zero value: without an answer.
+type End struct {
+	Status int
+	Header http.Header // to be read only
+	Bytes  int         // of the body, whether or not all arrive
 }
 
 // Serve answers a request under an effect. Like any handler of net/http it may
@@ -23,8 +34,18 @@ type Answers struct {
 // body must have been read: until then net/http does not notice a client that
 // goes away, and an answer that hangs would hang for ever.
 func Serve(w http.ResponseWriter, r *http.Request, e Effect, a Answers) {
+	own := a.answer(r, e)
+	if own == nil {
+		a.Ended(End{})
+		panic(http.ErrAbortHandler)
+	}
+	own.send(w, e.Reply, a.Ended)
+}
+
+// answer is what there is to send; nil if there is nothing.
+func (a *Answers) answer(r *http.Request, e Effect) *answer {
 	if !wait(r.Context(), e.Before) {
-		panic(http.ErrAbortHandler) // nobody is there any more
+		return nil // nobody is there any more
 	}
 	own := &answer{header: http.Header{}, status: http.StatusOK}
 	if e.applies() || e.Applied {
@@ -41,10 +62,13 @@ func Serve(w http.ResponseWriter, r *http.Request, e Effect, a Answers) {
 	for name, value := range e.Header {
 		own.header.Set(name, value)
 	}
-	if !wait(r.Context(), e.After) {
-		panic(http.ErrAbortHandler)
+	if e.Reply == Hang {
+		<-r.Context().Done()
 	}
-	own.send(w, r, e.Reply)
+	if !wait(r.Context(), e.After) || e.Reply == Hang || e.Reply == Reset {
+		return nil
+	}
+	return own
 }
 
 // wait reports whether d passed before ctx ended.
@@ -78,15 +102,10 @@ func (a *answer) WriteHeader(status int) { a.status = status }
 // Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-func (a *answer) send(w http.ResponseWriter, r *http.Request, reply Reply) {
-	if reply == Hang {
-		<-r.Context().Done()
-	}
-	if reply == Hang || reply == Reset {
-		panic(http.ErrAbortHandler)
-	}
+func (a *answer) send(w http.ResponseWriter, reply Reply, ended func(End)) {
 	maps.Copy(w.Header(), a.header)
 	if a.status == http.StatusNoContent || a.status == http.StatusNotModified {
+		ended(End{a.status, a.header, 0})
 		w.WriteHeader(a.status) // there is no body to lose
 		return
 	}
@@ -99,6 +118,7 @@ func (a *answer) send(w http.ResponseWriter, r *http.Request, reply Reply) {
 		whole = len(body)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(whole))
+	ended(End{a.status, a.header, whole})
 	w.WriteHeader(a.status)
 	w.Write(body) //nolint:errcheck // the client has gone
 	if reply == Cut {
