@@ -72,7 +72,7 @@
 // # Structure
 //
 // server.go takes a request through its stages, on one exchange: locate, in
-// route.go; authenticate, in auth.go; the faults, in faults.go, if rules hit it;
+// route.go; authenticate, in auth.go; the faults, in faulty.go, if rules hit it;
 // the handler. It is noted in the statistics and the log right before its answer
 // begins. Handlers know the wire
 // format. They find the physical partition through routing, which is immutable
