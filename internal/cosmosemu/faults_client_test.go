@@ -289,6 +289,25 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// A refusal of what was done all the same tells where the partition is now, once,
+// and the log what it has cost.
+func TestRefusalOfWhatWasDone(t *testing.T) {
+	r := newRig(t)
+	e := refusing(503, 0)
+	e.Applied = true
+	r.fault(cosmosemu.Fault{Name: "it", Match: fault.Match{"kind": "create"}, Effect: e})
+	_, err := r.items.CreateItem(t.Context(), pk("p"), []byte(`{"id":"a","pk":"p"}`), nil)
+	r.refused(err, http.StatusServiceUnavailable, "0")
+	if have := r.transport.last.Header.Get("x-ms-session-token"); have != "0:-1#1" {
+		t.Errorf("the session token is %q", have)
+	}
+	prices := r.server.RequestCharges()
+	kept, _ := r.server.Requests()
+	if last := kept[len(kept)-1]; last.RequestUnits != prices.Create+2*prices.Property || last.Range != "0" {
+		t.Errorf("the log has %+v", last)
+	}
+}
+
 // A body of its own comes as it is, and with the substatus.
 func TestRefusalWithABody(t *testing.T) {
 	r := newRig(t)

@@ -97,6 +97,8 @@ func TestThroughput(t *testing.T) {
 			r.refused(err, http.StatusBadRequest, "0")
 			got, err = resource.ReadThroughput(ctx, nil)
 			r.offers(got, err, 50_100, 0, 600)
+			got, err = resource.ReplaceThroughput(ctx, *manual(600), nil)
+			r.offers(got, err, 600, 0, 600) // the highest that it ever had counts
 		})
 	}
 	for name, resource := range map[string]offered{

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"opfeed/internal/epk"
 )
 
 // TestRetiredPartitionDoesNothing holds that no item of a partition can be read
@@ -87,6 +89,35 @@ func TestRequestsAreRoutedAgain(t *testing.T) {
 				t.Errorf("got %d in %d attempts, want %d in 2", got, calls, test.status)
 			}
 		})
+	}
+}
+
+// TestRequestsRoutedAgainArePaidOnce holds that what a request costs is taken from
+// the budget of the partition that served it, and from no other.
+func TestRequestsRoutedAgainArePaidOnce(t *testing.T) {
+	s := newFuzzServer(t)
+	s.enforced = true
+	c := s.databases["db"].containers["items"]
+	before := c.routing.Load()
+	if _, err := s.Split("db", "items", "0", SplitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	retired, heir := before.live[0], c.routing.Load().of(c.definition.Load().epk(partitionKey{epk.String("p")}))
+	var served *exchange
+	original := handlers[resourceItem][http.MethodGet]
+	defer func() { handlers[resourceItem][http.MethodGet] = original }()
+	handlers[resourceItem][http.MethodGet] = func(s *Server, x *exchange) (*reply, error) {
+		if served == nil {
+			served = x
+			return nil, errors.Join(x.admit(retired), errRetired)
+		}
+		return original(s, x)
+	}
+	s.ask(http.MethodGet, "docs/a", "")
+	const price = 2
+	served.settle(&reply{status: http.StatusOK, charge: price})
+	if retired.spent.spent != 0 || heir.spent.spent != price {
+		t.Errorf("%v was taken from the retired partition, %v from its heir, want %v", retired.spent.spent, heir.spent.spent, price)
 	}
 }
 

@@ -138,6 +138,7 @@ func TestEveryRequestIsThrottled(t *testing.T) {
 			"feed":    {"GET", "docs", "", []string{"A-IM", "Incremental Feed"}},
 			"list":    {"GET", "docs", "", nil},
 			"query":   {"POST", "docs", `{"query":"SELECT * FROM c"}`, query},
+			"no FROM": {"POST", "docs", `{"query":"SELECT 1"}`, query},
 		} {
 			for _, enforced := range []bool{true, false} {
 				r := newRigWith(t, cosmosemu.Options{EnforceThroughput: enforced, RequestCharges: cosmosemu.RequestCharges{Create: 400}},
