@@ -36,6 +36,9 @@ const (
 	second = fault.Duration(time.Second)
 )
 
+// feed is what faults of the feed alone match, so that a hit is a read of it.
+var feed = fault.Match{"kind": "feed"}
+
 // cosmosFaults are what Cosmos DB can do, by name.
 var cosmosFaults = map[string]trouble[cosmosemu.Effect]{
 	"429 with retry-after": {nil, often(), cosmosemu.Effect{Substatus: 3200,
@@ -66,14 +69,14 @@ var cosmosFaults = map[string]trouble[cosmosemu.Effect]{
 	"short":             {nil, often(), cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Short}}},
 	"html":              {nil, rarely(), page(http.StatusBadRequest, nil)},
 	"html 200":          {nil, rarely(), page(http.StatusOK, map[string]string{"etag": `"1"`, "x-ms-session-token": "0:-1#1"})},
-	"feed hangs":        {fault.Match{"kind": "feed"}, fault.When{}, cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
-	"feed late":         {nil, fault.When{}, cosmosemu.Effect{FeedDelay: 20 * second}},
-	"feed silent":       {nil, fault.When{}, cosmosemu.Effect{Feed: cosmosemu.FeedSilent}},
-	"feed skips":        {nil, often(), cosmosemu.Effect{Feed: cosmosemu.FeedSkip}},
-	"feed repeats":      {nil, often(), cosmosemu.Effect{Feed: cosmosemu.FeedRepeat}},
+	"feed hangs":        {feed, fault.When{Delay: 20 * second}, cosmosemu.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
+	"feed late":         {feed, fault.When{}, cosmosemu.Effect{FeedDelay: 20 * second}},
+	"feed silent":       {feed, fault.When{}, cosmosemu.Effect{Feed: cosmosemu.FeedSilent}},
+	"feed skips":        {feed, often(), cosmosemu.Effect{Feed: cosmosemu.FeedSkip}},
+	"feed repeats":      {feed, often(), cosmosemu.Effect{Feed: cosmosemu.FeedRepeat}},
 	"touched":           {fault.Match{"kind": writes, "container": "Resources|Leases"}, often(), cosmosemu.Effect{Touch: true}},
-	"clock jumps":       {fault.Match{"kind": writes}, rarely(), cosmosemu.Effect{ClockJump: 11 * second}},
-	"stale":             {nil, fault.When{}, cosmosemu.Effect{Stale: 10 * second}},
+	"clock jumps":       {fault.Match{"kind": writes}, often(), cosmosemu.Effect{ClockJump: 11 * second}},
+	"stale":             {fault.Match{"kind": "read|query|crossquery"}, fault.When{}, cosmosemu.Effect{Stale: 10 * second}},
 }
 
 // page is an answer of something between the service and Cosmos DB.
@@ -110,8 +113,8 @@ var csFaults = map[string]trouble[cssim.Effect]{
 	"short":            {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Short}}},
 	"unknown state":    {nil, often(), cssim.Effect{State: "hibernating"}},
 	"no state":         {nil, often(), cssim.Effect{Null: "state"}},
-	"null booleans":    {nil, often(), cssim.Effect{Null: "dns_ready|oidc_ready"}},
-	"no status":        {nil, fault.When{}, cssim.Effect{DropStatus: true}},
+	"null booleans":    {fault.Match{"kind": "status", "object": "cluster"}, often(), cssim.Effect{Null: "dns_ready|oidc_ready"}},
+	"no status":        {fault.Match{"kind": "get", "object": "externalauth"}, fault.When{}, cssim.Effect{Null: "status"}},
 	"stale":            {nil, often(), cssim.Effect{Stale: 8 * second}},
 	"clock skew":       {nil, fault.When{}, cssim.Effect{Skew: -3600 * second}},
 }
