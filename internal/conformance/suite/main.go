@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "suite: %v\n", err)
 		return exitFailed
 	}
-	fmt.Fprintf(stdout, "%d passed, %d failed\n", total.passed, total.failed)
+	fmt.Fprintf(stdout, "%d passed, %d failed, %d skipped\n", total.passed, total.failed, total.skipped)
 	if total.failed > 0 {
 		return exitFailed
 	}
