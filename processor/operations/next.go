@@ -23,9 +23,7 @@ type Seen struct {
 	Written      time.Time // when the database stored the version of the first look; zero = not known
 	Request      string    // what the rest was seen for
 	InternalID   string
-	FirstState   string    // first known state
 	State        string    // newest, known or not; "gone" for none
-	Changed      bool      // a known state other than FirstState was seen
 	Exists       bool      // the object was seen
 	Uninstalling bool      // it was seen uninstalling
 	Moving       time.Time // last look that found it in a state that ends nothing
@@ -118,10 +116,6 @@ func answered(cfg Config, in Input, d *Decision) {
 		d.Visible, d.Reason = true, "nothing is known to follow from this state"
 		return
 	}
-	if d.Seen.FirstState == "" {
-		d.Seen.FirstState = state
-	}
-	d.Seen.Changed = d.Seen.Changed || state != d.Seen.FirstState
 	d.Seen.Uninstalling = d.Seen.Uninstalling || state == "uninstalling"
 	switch state {
 	case "ready":
@@ -205,12 +199,14 @@ func failed(cfg Config, in Input, d *Decision) {
 }
 
 // believed tells whether ready or error is the outcome of an update rather than
-// the state from before it: something was seen to change since, or is stored, or
-// it has been so on two looks past the settle time. That time counts from the
-// first look, on one clock: a front end's clock that is behind must not cut it
-// short, and after a takeover it merely begins again.
+// the state from before it: the object was seen changing one interval after the
+// first look or later, or it has been so on two looks past the settle time. A
+// change that is seen sooner, or that is stored, may be the one before this update,
+// if a replica of Cluster Service that lags showed it. Both times count from the
+// first look, on one clock: a front end's clock that is behind must not cut them
+// short, and after a takeover they merely begin again.
 func believed(cfg Config, in Input, d *Decision) bool {
-	if d.Seen.Changed || in.Stored == Updating {
+	if d.Seen.Moving.Sub(in.Seen.First) >= cfg.PollInterval {
 		return current(cfg, in, d)
 	}
 	d.Reason = "answer may be from before the update"
@@ -224,14 +220,10 @@ func believed(cfg Config, in Input, d *Decision) bool {
 // current tells whether an outcome is newer than the change that it is to be the
 // outcome of. Of two answers in a row the second may be the older one, if a replica
 // of Cluster Service gave it that lags: so none counts that comes within one
-// interval of the last look that found the object changing, or of the first one,
-// if somebody else has seen that. Looks that come no sooner lose no time by it.
+// interval of the last look that found the object changing. Looks that come no
+// sooner lose no time by it.
 func current(cfg Config, in Input, d *Decision) bool {
-	last := d.Seen.Moving
-	if last.IsZero() {
-		last = in.Seen.First
-	}
-	wait := cfg.PollInterval - in.Now.Sub(last)
+	wait := cfg.PollInterval - in.Now.Sub(d.Seen.Moving)
 	if wait > 0 {
 		d.After, d.Reason = wait, "answer may be from before the change that was seen"
 	}

@@ -94,13 +94,12 @@ func TestNextFirstLook(t *testing.T) {
 func TestNextWithHistory(t *testing.T) {
 	first := start.Add(time.Second)
 	was := func(state string, more ...func(*Seen)) Seen {
-		s := Seen{First: first, FirstState: state, State: state, Exists: true}
+		s := Seen{First: first, State: state, Exists: true}
 		for _, f := range more {
 			f(&s)
 		}
 		return s
 	}
-	changed := func(s *Seen) { s.Changed = true }
 	uninstalling := func(s *Seen) { s.Uninstalling = true }
 	moving := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Moving = start.Add(age) } }
 	gone := func(age time.Duration) func(*Seen) { return func(s *Seen) { s.Gone = start.Add(age) } }
@@ -118,31 +117,32 @@ func TestNextWithHistory(t *testing.T) {
 		"update, settled twice":            {cs.Cluster, Update, Accepted, "ready", 32 * s, was("ready", settled(31*s)), Succeeded, poll, false},
 		"update, old error settled twice":  {cs.Cluster, Update, Accepted, "error", 32 * s, was("error", settled(31*s)), Failed, poll, false},
 		"update, old error":                {cs.Cluster, Update, Accepted, "error", 5 * s, was("error"), "", poll, false},
-		"update, ready after updating":     {cs.Cluster, Update, Accepted, "ready", 11 * s, was("updating"), Succeeded, poll, false},
-		"update, ready after a change":     {cs.Cluster, Update, Accepted, "ready", 11 * s, was("ready", changed), Succeeded, poll, false},
-		"update, ready right after it":     {cs.Cluster, Update, Updating, "ready", 24 * s, was("ready", changed, moving(15*s)), "", s, false},
-		"update, ready a look after it":    {cs.Cluster, Update, Updating, "ready", 25 * s, was("ready", changed, moving(15*s)), Succeeded, poll, false},
-		"update, error right after it":     {cs.Cluster, Update, Updating, "error", 16 * s, was("error", changed, moving(15*s)), "", 9 * s, false},
-		"update, ready, stored updating":   {cs.Cluster, Update, Updating, "ready", 11 * s, Seen{First: first}, Succeeded, poll, false},
+		"update, ready after updating":     {cs.Cluster, Update, Accepted, "ready", 21 * s, was("updating", moving(11*s)), Succeeded, poll, false},
+		"update, ready after an early one": {cs.Cluster, Update, Updating, "ready", 21 * s, was("updating", moving(10*s)), "", poll, false},
+		"update, an early one, settled":    {cs.Cluster, Update, Updating, "ready", 32 * s, was("ready", moving(10*s), settled(31*s)), Succeeded, poll, false},
+		"update, ready right after it":     {cs.Cluster, Update, Updating, "ready", 24 * s, was("ready", moving(15*s)), "", s, false},
+		"update, ready a look after it":    {cs.Cluster, Update, Updating, "ready", 25 * s, was("ready", moving(15*s)), Succeeded, poll, false},
+		"update, error right after it":     {cs.Cluster, Update, Updating, "error", 16 * s, was("error", moving(15*s)), "", 9 * s, false},
+		"update, ready, stored updating":   {cs.Cluster, Update, Updating, "ready", 11 * s, Seen{First: first}, "", poll, false},
 		"update, ready, taken over":        {cs.Cluster, Update, Updating, "ready", time.Hour, Seen{}, "", poll, false},
 		"update, ready, stored provision":  {cs.Cluster, Update, Provisioning, "ready", 5 * s, Seen{}, "", poll, false},
-		"update, error after ready":        {cs.Cluster, Update, Accepted, "error", 11 * s, was("ready"), Failed, poll, false},
-		"update, error after updating":     {cs.NodePool, Update, Updating, "error", 11 * s, was("updating"), Failed, poll, false},
+		"update, error after ready":        {cs.Cluster, Update, Accepted, "error", 11 * s, was("ready"), "", poll, false},
+		"update, error after updating":     {cs.NodePool, Update, Updating, "error", 21 * s, was("updating", moving(11*s)), Failed, poll, false},
 		"update, unknown is no change":     {cs.Cluster, Update, Accepted, "waiting", 5 * s, was("ready"), "", poll, true},
-		"update, pool pending is a change": {cs.NodePool, Update, Accepted, "ready", 11 * s, was("pending_update"), Succeeded, poll, false},
+		"update, pool pending is a change": {cs.NodePool, Update, Accepted, "ready", 21 * s, was("pending_update", moving(11*s)), Succeeded, poll, false},
 		"update, auth without status":      {cs.ExternalAuth, Update, Accepted, "none", 11 * s, was("ready"), "", poll, false},
 		"update, auth settled":             {cs.ExternalAuth, Update, Accepted, "none", 40 * s, was("ready", settled(30*s)), Succeeded, poll, false},
 		"update taken over late, once":     {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{}, "", poll, false},
-		"update taken over, settled":       {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{First: start.Add(time.Hour - 31*s), FirstState: "ready", Settled: start.Add(time.Hour - s)}, Succeeded, poll, false},
-		"update, writes once":              {cs.Cluster, Update, Updating, "updating", 5 * s, was("ready", changed), "", poll, false},
+		"update taken over, settled":       {cs.Cluster, Update, Accepted, "ready", time.Hour, Seen{First: start.Add(time.Hour - 31*s), Settled: start.Add(time.Hour - s)}, Succeeded, poll, false},
+		"update, writes once":              {cs.Cluster, Update, Updating, "updating", 5 * s, was("ready"), "", poll, false},
 		"update, gone and back":            {cs.Cluster, Update, Accepted, "ready", 11 * s, was("ready", gone(10*s)), "", poll, false},
 		// Delete.
 		"delete, ready":                      {cs.NodePool, Delete, Deleting, "ready", time.Hour, was("ready"), "", poll, false},
-		"delete, ready after uninstalling":   {cs.NodePool, Delete, Deleting, "ready", time.Hour, was("ready", changed, uninstalling), "", poll, false},
+		"delete, ready after uninstalling":   {cs.NodePool, Delete, Deleting, "ready", time.Hour, was("ready", uninstalling), "", poll, false},
 		"delete, old error":                  {cs.Cluster, Delete, Deleting, "error", time.Hour, was("error"), "", poll, false},
 		"delete, error after ready":          {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready"), "", poll, false},
-		"delete, error after uninstalling":   {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready", changed, uninstalling), Failed, poll, false},
-		"delete, error right after it":       {cs.Cluster, Delete, Deleting, "error", 16 * s, was("error", changed, uninstalling, moving(15*s)), "", 9 * s, false},
+		"delete, error after uninstalling":   {cs.Cluster, Delete, Deleting, "error", time.Hour, was("ready", uninstalling), Failed, poll, false},
+		"delete, error right after it":       {cs.Cluster, Delete, Deleting, "error", 16 * s, was("error", uninstalling, moving(15*s)), "", 9 * s, false},
 		"delete, old update":                 {cs.Cluster, Delete, Deleting, "updating", s, Seen{}, "", poll, false},
 		"delete, uninstalling, stored so":    {cs.Cluster, Delete, Deleting, "uninstalling", s, Seen{}, "", poll, false},
 		"delete, unseen, early":              {cs.Cluster, Delete, Deleting, "gone", 60 * s, unseen, "", poll, false},
@@ -162,11 +162,11 @@ func TestNextWithHistory(t *testing.T) {
 		"update, gone for good":              {cs.Cluster, Update, Updating, "gone", 10 * s, was("updating", gone(3*s)), "", poll, true},
 		"create, not there yet":              {cs.Cluster, Create, Accepted, "gone", 3 * s, unseen, "", poll, false},
 		"create, recoverable error for ever": {cs.NodePool, Create, Provisioning, "recoverable_error", 9 * time.Hour, was("installing"), "", poll, false},
-		"update, front end's clock behind":   {cs.Cluster, Update, Accepted, "ready", 10 * time.Minute, Seen{First: start.Add(10*time.Minute - 2*s), FirstState: "ready", Settled: start.Add(10*time.Minute - s)}, "", poll, false},
+		"update, front end's clock behind":   {cs.Cluster, Update, Accepted, "ready", 10 * time.Minute, Seen{First: start.Add(10*time.Minute - 2*s), Settled: start.Add(10*time.Minute - s)}, "", poll, false},
 		// Clocks: a start that lies after the first look, or long before it, is
 		// replaced by the first look.
-		"start in the future":      {cs.Cluster, Update, Accepted, "ready", -10 * s, Seen{First: start.Add(-30 * s), FirstState: "ready"}, "", poll, false},
-		"start in the future, old": {cs.Cluster, Update, Accepted, "ready", 2 * s, Seen{First: start.Add(-30 * s), FirstState: "ready", Settled: start}, Succeeded, poll, false},
+		"start in the future":      {cs.Cluster, Update, Accepted, "ready", -10 * s, Seen{First: start.Add(-30 * s)}, "", poll, false},
+		"start in the future, old": {cs.Cluster, Update, Accepted, "ready", 2 * s, Seen{First: start.Add(-30 * s), Settled: start}, Succeeded, poll, false},
 		"absurd start":             {cs.Cluster, Update, Accepted, "ready", 100 * 24 * time.Hour, Seen{}, "", poll, false},
 		"absurd start, gone":       {cs.Cluster, Delete, Deleting, "gone", 100 * 24 * time.Hour, Seen{}, "", poll, false},
 	} {

@@ -1,0 +1,34 @@
+package operations
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"opfeed/cs/cssim"
+	"opfeed/internal/fault"
+	"opfeed/processor/dispatch"
+)
+
+// TestUpdateBeforeIsNoChange lets a replica that lags show the update before,
+// which has just ended, at the first look: the ready that follows is still the one
+// from before this update.
+func TestUpdateBeforeIsNoChange(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			r := updating(t, seed)
+			r.update()
+			r.outcome()
+			time.Sleep(time.Second)
+			r.update()
+			lag := cssim.Fault{Name: "lag", When: fault.When{Times: 1}, Effect: cssim.Effect{Stale: fault.Duration(8 * time.Second)}}
+			if err := r.sim.Faults().Add(lag); err != nil {
+				t.Fatal(err)
+			}
+			last, _ := r.drive(dispatch.Change{Key: key("op-1")})
+			if now, end := time.Now(), r.outcome(); now.Before(end) {
+				t.Errorf("seed %d: %s %v before its object", seed, last.Label, end.Sub(now))
+			}
+		})
+	}
+}
