@@ -259,6 +259,9 @@ func TestFeedRefusals(t *testing.T) {
 		{"page size -1", 200, "", []string{"x-ms-max-item-count", "-1"}},
 		{"another mode", 400, "0", []string{"A-IM", "Full-Fidelity Feed"}},
 		{"other keys", 304, "", []string{"x-ms-start-epk", "00", "x-ms-end-epk", "01"}},
+		{"keys in lower case", 400, "0", []string{"x-ms-start-epk", "0a", "x-ms-end-epk", "3f"}},
+		{"end of all keys in lower case", 400, "0", []string{"x-ms-end-epk", "ff"}},
+		{"half a byte", 400, "0", []string{"x-ms-start-epk", "3"}},
 	} {
 		got := r.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", append([]string{"A-IM", "Incremental Feed"}, test.headers...)...)
 		if got.StatusCode != test.status || got.Header.Get("x-ms-substatus") != test.substatus {

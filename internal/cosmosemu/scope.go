@@ -38,6 +38,11 @@ func (x *exchange) keyRange(c *container, routes *routing, key partitionKey) (lo
 	if to == "" {
 		to = high
 	}
+	for _, bound := range []string{from, to} {
+		if _, ok := parseKey(bound); !ok {
+			return "", "", refuse(http.StatusBadRequest, "%.100q is not an effective partition key: upper-case hex digits, in pairs", bound)
+		}
+	}
 	if epk.Compare(from, to) >= 0 {
 		return "", "", refuse(http.StatusBadRequest, "the range of effective partition keys [%.100q, %.100q) is empty", from, to)
 	}
