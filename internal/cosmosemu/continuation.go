@@ -40,10 +40,10 @@ func (c *continuation) String() string {
 }
 
 // continued reads the request's token; the zero value means from the start.
-func (x *exchange) continued() (*continuation, error) {
+func (x *exchange) continued(c *container) (*continuation, error) {
 	h := fnv.New64a()
 	for _, part := range []string{
-		x.database, x.container, x.header(headerPartitionKey),
+		c.rid, x.header(headerPartitionKey), // by name it might be another container
 		x.header("x-ms-documentdb-partitionkeyrangeid"), x.header("x-ms-start-epk"), x.header("x-ms-end-epk"), string(x.body),
 	} {
 		h.Write([]byte(part))
@@ -54,14 +54,14 @@ func (x *exchange) continued() (*continuation, error) {
 	if token == "" {
 		return &continuation{Query: question}, nil
 	}
-	c, ok := parseContinuation(token)
+	from, ok := parseContinuation(token)
 	if !ok {
 		return nil, refuse(http.StatusBadRequest, "the continuation token is malformed")
 	}
-	if c.Query != question {
+	if from.Query != question {
 		return nil, refuse(http.StatusBadRequest, "the continuation token belongs to another query")
 	}
-	return c, nil
+	return from, nil
 }
 
 func parseContinuation(token string) (*continuation, bool) {

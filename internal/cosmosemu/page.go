@@ -25,7 +25,7 @@ type page struct {
 // runQuery answers with one page. Rows come in the order of creation, or in
 // that of ORDER BY. A page without ORDER BY is of one segment, see continuation.
 func (s *Server) runQuery(x *exchange, c *container, scope *queryScope, statement *sql.Statement) (*reply, error) {
-	from, err := x.continued()
+	from, err := x.continued(c)
 	if err != nil {
 		return nil, err
 	}

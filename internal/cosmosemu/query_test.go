@@ -220,6 +220,30 @@ func TestContinuation(t *testing.T) {
 	}
 }
 
+// A token leads into the items of one container. Another with the same name
+// counts its own from the start: there the token would leave out the first ones.
+func TestContinuationOfAContainerMadeAnew(t *testing.T) {
+	r := newRig(t)
+	list := func(token string) *http.Response {
+		return r.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", "x-ms-max-item-count", "1", "x-ms-continuation", token)
+	}
+	r.create("p", `{"id":"old","pk":"p"}`)
+	token := list("").Header.Get("x-ms-continuation")
+	if got := list(token).StatusCode; got != http.StatusOK {
+		t.Fatalf("continued: %d", got)
+	}
+	if _, err := r.items.Delete(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.server.Create("db", cosmosemu.Container{ID: "items", PartitionKey: "/pk"}); err != nil {
+		t.Fatal(err)
+	}
+	r.create("p", `{"id":"new","pk":"p"}`)
+	if got := list(token).StatusCode; got != http.StatusBadRequest {
+		t.Errorf("continued in another container: %d", got)
+	}
+}
+
 func TestListItems(t *testing.T) {
 	r := newRig(t)
 	r.fill(5)
