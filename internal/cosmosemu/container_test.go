@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -97,23 +98,57 @@ func TestContainers(t *testing.T) {
 		t.Errorf("made anew: %v, %v", again.ContainerProperties, err)
 	}
 	for name, body := range map[string]string{
-		"no partition key":  `{"id":"x"}`,
-		"path":              `{"id":"x","partitionKey":{"paths":["a"]}}`,
-		"empty name":        `{"id":"x","partitionKey":{"paths":["/a//b"]}}`,
-		"two paths":         `{"id":"x","partitionKey":{"paths":["/a","/b"]}}`,
-		"kind":              `{"id":"x","partitionKey":{"paths":["/a"],"kind":"Range"}}`,
-		"version":           `{"id":"x","partitionKey":{"paths":["/a"],"version":3}}`,
-		"ttl":               `{"id":"x","partitionKey":{"paths":["/a"]},"defaultTtl":0}`,
-		"unique keys":       `{"id":"x","partitionKey":{"paths":["/a"]},"uniqueKeyPolicy":{"uniqueKeys":[{"paths":["/b"]}]}}`,
-		"no id":             `{"partitionKey":{"paths":["/a"]}}`,
-		"no object":         `[]`,
-		"wrong type of id":  `{"id":1,"partitionKey":{"paths":["/a"]}}`,
-		"nothing":           ``,
-		"partition key: []": `{"id":"x","partitionKey":[]}`,
+		"no partition key":    `{"id":"x"}`,
+		"path":                `{"id":"x","partitionKey":{"paths":["a"]}}`,
+		"empty name":          `{"id":"x","partitionKey":{"paths":["/a//b"]}}`,
+		"two paths":           `{"id":"x","partitionKey":{"paths":["/a","/b"]}}`,
+		"kind":                `{"id":"x","partitionKey":{"paths":["/a"],"kind":"Range"}}`,
+		"version":             `{"id":"x","partitionKey":{"paths":["/a"],"version":3}}`,
+		"ttl":                 `{"id":"x","partitionKey":{"paths":["/a"]},"defaultTtl":0}`,
+		"unique keys":         `{"id":"x","partitionKey":{"paths":["/a"]},"uniqueKeyPolicy":{"uniqueKeys":[{"paths":["/b"]}]}}`,
+		"no id":               `{"partitionKey":{"paths":["/a"]}}`,
+		"no object":           `[]`,
+		"wrong type of id":    `{"id":1,"partitionKey":{"paths":["/a"]}}`,
+		"nothing":             ``,
+		"partition key: []":   `{"id":"x","partitionKey":[]}`,
+		"names in Go's case":  `{"ID":"x","PartitionKey":{"paths":["/a"]}}`,
+		"partition key twice": `{"id":"x","partitionKey":{"paths":["/a"]},"partitionKey":{"kind":"Hash"}}`,
+		"path twice":          `{"id":"x","partitionKey":{"paths":["/a","/b","/a"],"kind":"MultiHash"}}`,
+		"levels in version 1": `{"id":"x","partitionKey":{"paths":["/a","/b"],"kind":"MultiHash","version":1}}`,
 	} {
 		req := r.rawWithKey(http.MethodPost, "/dbs/db/colls", body)
 		if req.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d", name, req.StatusCode)
+		}
+	}
+}
+
+// What a container is read as can be written back.
+func TestContainerWithOddPath(t *testing.T) {
+	r := newRig(t)
+	database, err := r.client.NewDatabase("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range []string{`/"a/b"`, `/a"b`, `/"\"a\""/b`} {
+		id := strconv.Itoa(i)
+		body, err := json.Marshal(map[string]any{"id": id, "partitionKey": map[string]any{"paths": []string{path}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.rawWithKey(http.MethodPost, "/dbs/db/colls", string(body)); got.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %d", path, got.StatusCode)
+		}
+		container, err := database.NewContainer(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := container.Read(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := container.Replace(t.Context(), *read.ContainerProperties, nil); err != nil {
+			t.Errorf("%s, read as %q: %v", path, read.ContainerProperties.PartitionKeyDefinition.Paths, err)
 		}
 	}
 }

@@ -28,6 +28,9 @@ var ownProperties = []string{
 	"id", "partitionKey", "defaultTtl", "_rid", "_self", "_etag", "_ts", "_docs", "_sprocs", "_triggers", "_udfs", "_conflicts",
 }
 
+// readProperties of a container are those that matter here.
+var readProperties = []string{"id", "partitionKey", "defaultTtl", "uniqueKeyPolicy", "computedProperties"}
+
 func parseDefinition(body []byte) (*definition, error) {
 	list, err := parseObject(body)
 	if err != nil {
@@ -46,7 +49,10 @@ func parseDefinition(body []byte) (*definition, error) {
 		} `json:"uniqueKeyPolicy"`
 		ComputedProperties []any `json:"computedProperties"`
 	}
-	if err := json.Unmarshal(body, &known); err != nil {
+	// Not the body: names that differ in case, or are there twice, are not the
+	// service's, but encoding/json takes them.
+	read := slices.DeleteFunc(slices.Clone(list), func(m member) bool { return !slices.Contains(readProperties, m.name) })
+	if err := json.Unmarshal(read.join(), &known); err != nil {
 		return nil, refuse(http.StatusBadRequest, "the container's definition is malformed: %v", err)
 	}
 	if len(known.UniqueKeyPolicy.UniqueKeys) > 0 || len(known.ComputedProperties) > 0 {
@@ -115,10 +121,24 @@ func (d *definition) check() error {
 		return fmt.Errorf("a partition key of kind %q has at most %d paths", d.kind, levels)
 	case d.version != 1 && d.version != 2:
 		return fmt.Errorf("partition key version %d is not supported", d.version)
+	case d.kind == "MultiHash" && d.version == 1:
+		return errors.New("a partition key of kind MultiHash has version 2")
+	case d.repeats():
+		return errors.New("a partition key has no path twice")
 	case d.defaultTTL != nil && (*d.defaultTTL == 0 || *d.defaultTTL < -1):
 		return fmt.Errorf("defaultTtl is %d: it must be -1 or positive", *d.defaultTTL)
 	}
 	return nil
+}
+
+// repeats reports whether a path of the partition key is there twice.
+func (d *definition) repeats() bool {
+	for i, path := range d.paths {
+		if slices.ContainsFunc(d.paths[:i], func(other []string) bool { return slices.Equal(path, other) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *container) json() []byte {
@@ -126,7 +146,7 @@ func (c *container) json() []byte {
 	paths := make([]string, len(d.paths))
 	for i, names := range d.paths {
 		for _, name := range names {
-			if strings.Contains(name, "/") {
+			if strings.Contains(name, "/") || strings.HasPrefix(name, `"`) {
 				name = strconv.Quote(name)
 			}
 			paths[i] += "/" + name
