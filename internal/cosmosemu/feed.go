@@ -139,9 +139,9 @@ func (x *exchange) feedStart(page *feedPage, current int64) (int64, error) {
 		return 0, nil
 	}
 	// azcosmos writes UTC where HTTP wants GMT.
-	start, err := time.Parse(time.RFC1123, since)
-	if err != nil {
-		return 0, refuse(http.StatusBadRequest, "If-Modified-Since %.50q is not an RFC 1123 date", since)
+	start, err := time.ParseInLocation(time.RFC1123, since, time.UTC)
+	if zone, _ := start.Zone(); err != nil || zone != "UTC" && zone != "GMT" {
+		return 0, refuse(http.StatusBadRequest, "If-Modified-Since %.50q is not an RFC 1123 date in GMT", since)
 	}
 	accepted := page.accepted
 	page.accepted = func(d *document) bool { return d.ts > start.Unix() && accepted(d) }

@@ -254,6 +254,7 @@ func TestFeedRefusals(t *testing.T) {
 		{"negative position", 400, "0", []string{"If-None-Match", `"-1"`}},
 		{"huge position", 400, "0", []string{"If-None-Match", `"9223372036854775807"`}},
 		{"malformed time", 400, "0", []string{"If-Modified-Since", "yesterday"}},
+		{"time of another zone", 400, "0", []string{"If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 CET"}},
 		{"malformed page size", 400, "0", []string{"x-ms-max-item-count", "many"}},
 		{"page size 0", 400, "0", []string{"x-ms-max-item-count", "0"}},
 		{"page size -1", 200, "", []string{"x-ms-max-item-count", "-1"}},
