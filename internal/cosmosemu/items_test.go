@@ -1,10 +1,12 @@
 package cosmosemu_test
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -145,7 +147,23 @@ func TestItemRefusals(t *testing.T) {
 			(&rig{T: t}).refused(err, test.status, test.substatus)
 		})
 	}
-	r.create("p", `{"id":"a","pk":"p"}`)
+	created := r.create("p", `{"id":"a","pk":"p"}`)
+	for name, odd := range map[string]struct {
+		status  int
+		headers []string
+	}{
+		"partition key": {http.StatusBadRequest, []string{"x-ms-documentdb-partitionkey", "[\"a\xff\"]"}},
+		"version":       {http.StatusPreconditionFailed, []string{"x-ms-documentdb-partitionkey", `["p"]`, "If-Match", string(created.ETag) + "\xff"}},
+	} {
+		response := r.raw(http.MethodGet, "/dbs/db/colls/items/docs/a", "", odd.headers...)
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != odd.status || !utf8.Valid(body) {
+			t.Errorf("%s that is no UTF-8: %d, %q", name, response.StatusCode, body)
+		}
+	}
 	_, err := r.items.ReplaceItem(ctx, pk("p"), "a", []byte(`{"id":"b","pk":"p"}`), nil)
 	r.refused(err, http.StatusBadRequest, "0")
 	_, err = r.items.ReadItem(ctx, azcosmos.NewPartitionKey(), "a", nil)

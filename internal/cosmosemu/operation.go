@@ -82,7 +82,7 @@ func (o *operation) checkVersion(old *document) error {
 	case o.kind == kindCreate:
 		return refuse(http.StatusConflict, "an item with the id %q exists in this partition key", o.id)
 	case o.ifMatch != "" && o.ifMatch != "*" && o.ifMatch != old.etag:
-		return refuse(http.StatusPreconditionFailed, "the item's version is %s, not %.100s", old.etag, o.ifMatch)
+		return refuse(http.StatusPreconditionFailed, "the item's version is %s, not %.100q", old.etag, o.ifMatch)
 	case o.ifNoneMatch == "*" || o.ifNoneMatch == old.etag:
 		if o.kind == kindRead {
 			return &notModified{old}

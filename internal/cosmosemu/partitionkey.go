@@ -90,7 +90,7 @@ func (x *exchange) givenKey(d *definition) (partitionKey, error) {
 		return nil, nil
 	}
 	key, ok := parsePartitionKey(header)
-	if !ok {
+	if !ok || !utf8.ValidString(header) {
 		return nil, refuse(http.StatusBadRequest, "the header %s is malformed: %.100q", headerPartitionKey, header)
 	}
 	if len(key) > len(d.paths) {
