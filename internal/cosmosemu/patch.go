@@ -155,14 +155,13 @@ func (p *patch) apply(d *definition, old *document, key partitionKey) (*item, er
 	if p.condition != nil && !p.condition.Matches(old.value()) {
 		return nil, refuse(http.StatusPreconditionFailed, "the condition of the patch is not met")
 	}
-	text := old.user
+	next := &tree{text: old.user}
 	for _, o := range p.operations {
-		var err error
-		if text, err = o.edit(text, o.path); err != nil {
-			return nil, refuse(http.StatusBadRequest, "patch %s /%s: %v", o.op, strings.Join(o.path, "/"), err)
+		if err := o.edit(next, o.path); err != nil {
+			return nil, refuse(http.StatusBadRequest, "patch %s %.200q: %v", o.op, "/"+strings.Join(o.path, "/"), err)
 		}
 	}
-	patched, err := d.parseItem(text)
+	patched, err := d.parseItem(next.append(nil))
 	if err != nil {
 		return nil, err
 	}
@@ -173,90 +172,79 @@ func (p *patch) apply(d *definition, old *document, key partitionKey) (*item, er
 }
 
 // edit applies the operation to what is at path below a value.
-func (o *patchOperation) edit(text []byte, path []string) ([]byte, error) {
-	if object, ok := splitObject(text); ok {
-		return o.editObject(object, path)
+func (o *patchOperation) edit(in *tree, path []string) error {
+	b := in.open()
+	switch {
+	case b == nil:
+		return refuse(http.StatusBadRequest, "there is no object or array that could hold %.200q", path[0])
+	case b.array:
+		return o.editArray(b, path)
+	default:
+		return o.editObject(b, path)
 	}
-	if list, ok := splitArray(text); ok {
-		return o.editArray(list, path)
-	}
-	return nil, refuse(http.StatusBadRequest, "there is no object or array that could hold %q", path[0])
 }
 
-func (o *patchOperation) editObject(object members, path []string) ([]byte, error) {
+func (o *patchOperation) editObject(b *branch, path []string) error {
 	name := path[0]
-	value, exists := object.get(name)
-	if len(path) > 1 {
-		if !exists {
-			return nil, refuse(http.StatusBadRequest, "there is no %q", name)
-		}
-		inner, err := o.edit(value, path[1:])
-		if err != nil {
-			return nil, err
-		}
-		object.set(name, inner)
-		return object.join(), nil
-	}
-	switch o.op {
-	case "remove", "replace":
-		if !exists {
-			return nil, refuse(http.StatusBadRequest, "there is no %q", name)
-		}
-	case "incr":
-		if !exists {
-			value = []byte("0")
-		}
-	}
-	if o.op == "remove" {
-		object.remove(name)
-		return object.join(), nil
-	}
-	next, err := o.next(value)
-	if err != nil {
-		return nil, err
-	}
-	object.set(name, next)
-	return object.join(), nil
-}
-
-func (o *patchOperation) editArray(list [][]byte, path []string) ([]byte, error) {
-	index, err := strconv.Atoi(path[0])
-	if path[0] == "-" && len(path) == 1 && (o.op == "add" || o.op == "set") {
-		index, err = len(list), nil
-	}
-	if err != nil || index < 0 || path[0] != "-" && strconv.Itoa(index) != path[0] {
-		return nil, refuse(http.StatusBadRequest, "%q is no index of an array", path[0])
-	}
-	appends := len(path) == 1 && (o.op == "add" || o.op == "set")
-	if index > len(list) || index == len(list) && !appends {
-		return nil, refuse(http.StatusBadRequest, "the array has %d elements", len(list))
+	at := slices.Index(b.names, name)
+	if at < 0 && (len(path) > 1 || o.op == "remove" || o.op == "replace") {
+		return refuse(http.StatusBadRequest, "there is no %.200q", name)
 	}
 	switch {
 	case len(path) > 1:
-		inner, err := o.edit(list[index], path[1:])
-		if err != nil {
-			return nil, err
-		}
-		list[index] = inner
+		return o.edit(&b.values[at], path[1:])
 	case o.op == "remove":
-		list = slices.Delete(list, index, index+1)
-	case o.op == "add", index == len(list):
-		list = slices.Insert(list, index, o.value)
-	default:
-		next, err := o.next(list[index])
-		if err != nil {
-			return nil, err
-		}
-		list[index] = next
+		b.names = slices.Delete(b.names, at, at+1)
+		b.values = slices.Delete(b.values, at, at+1)
+		return nil
+	case at < 0:
+		at = len(b.names)
+		b.names = append(b.names, name)
+		b.values = append(b.values, tree{text: []byte("0")}) // what incr begins with
 	}
-	return appendArray(nil, list), nil
+	return o.put(&b.values[at])
 }
 
-// next is the value that follows the old one.
-func (o *patchOperation) next(old []byte) ([]byte, error) {
-	if o.op != "incr" {
-		return o.value, nil
+func (o *patchOperation) editArray(b *branch, path []string) error {
+	length := len(b.values)
+	index, err := strconv.Atoi(path[0])
+	appends := len(path) == 1 && (o.op == "add" || o.op == "set")
+	if path[0] == "-" && appends {
+		index, err = length, nil
 	}
+	if err != nil || index < 0 || path[0] != "-" && strconv.Itoa(index) != path[0] {
+		return refuse(http.StatusBadRequest, "%.200q is no index of an array", path[0])
+	}
+	if index > length || index == length && !appends {
+		return refuse(http.StatusBadRequest, "the array has %d elements", length)
+	}
+	switch {
+	case len(path) > 1:
+		return o.edit(&b.values[index], path[1:])
+	case o.op == "remove":
+		b.values = slices.Delete(b.values, index, index+1)
+		return nil
+	case o.op == "add", index == length:
+		b.values = slices.Insert(b.values, index, tree{text: o.value})
+		return nil
+	default:
+		return o.put(&b.values[index])
+	}
+}
+
+// put changes a value that is there.
+func (o *patchOperation) put(at *tree) error {
+	if o.op != "incr" {
+		*at = tree{text: o.value}
+		return nil
+	}
+	sum, err := o.increased(at.append(nil))
+	*at = tree{text: sum}
+	return err
+}
+
+// increased is the number that follows the old one.
+func (o *patchOperation) increased(old []byte) ([]byte, error) {
 	if sum, ok := addWhole(old, o.value); ok {
 		return sum, nil
 	}

@@ -3,6 +3,7 @@ package cosmosemu_test
 import (
 	"encoding/json"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,5 +125,25 @@ func TestPatchCondition(t *testing.T) {
 		"x-ms-documentdb-partitionkey", `["p"]`)
 	if move.StatusCode != http.StatusBadRequest {
 		t.Errorf("an unknown operation: %d", move.StatusCode)
+	}
+}
+
+// Every operation of a patch goes to the bottom of a large item. What that takes
+// is bounded by the item's size and depth, not by these times the operations.
+func TestPatchOfDeepItem(t *testing.T) {
+	const depth, size = 120, 200_000
+	r := newRig(t)
+	r.create("p", `{"id":"a","pk":"p","v":`+strings.Repeat(`{"v":`, depth)+`"`+strings.Repeat("x", size)+`"`+strings.Repeat("}", depth)+`}`)
+	operation := `{"op":"add","path":"` + strings.Repeat("/v", depth) + `/w","value":1}`
+	body := "[" + strings.Repeat(operation+",", 9) + operation + "]"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	response := r.raw(http.MethodPatch, "/dbs/db/colls/items/docs/a", body, "x-ms-documentdb-partitionkey", `["p"]`)
+	runtime.ReadMemStats(&after)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("got %d", response.StatusCode)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 20*size {
+		t.Errorf("%d bytes were allocated for an item of %d", got, size)
 	}
 }

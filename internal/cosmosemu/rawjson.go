@@ -159,10 +159,6 @@ func (m *members) set(name string, value []byte) {
 	*m = append(*m, member{name, value})
 }
 
-func (m *members) remove(name string) {
-	*m = slices.DeleteFunc(*m, func(other member) bool { return other.name == name })
-}
-
 func (m members) join() []byte {
 	size := len(`}`)
 	for _, property := range m {
@@ -178,17 +174,6 @@ func (m members) join() []byte {
 		to = append(to, property.value...)
 	}
 	return append(to, '}')
-}
-
-func appendArray(to []byte, items [][]byte) []byte {
-	to = append(to, '[')
-	for i, item := range items {
-		if i > 0 {
-			to = append(to, ',')
-		}
-		to = append(to, item...)
-	}
-	return append(to, ']')
 }
 
 // appendString writes a JSON string. Unlike json.Marshal it leaves <, > and &
