@@ -33,6 +33,30 @@ func TestFiveHundredSubscriptions(t *testing.T) {
 	})
 }
 
+// TestReplicasShareLeases keeps the other tests honest: their replicas are rivals
+// for the same range, and not each alone with leases of its own.
+func TestReplicasShareLeases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		replicas := []*replica{w.start(inproc.New(w.cosmos)), w.start(inproc.New(w.cosmos))}
+		time.Sleep(settle)
+		holders := 0
+		for _, r := range replicas {
+			ranges := r.Snapshot().Ranges
+			if len(ranges) != 1 {
+				t.Fatalf("a replica sees %d leases, want 1: %+v", len(ranges), ranges)
+			}
+			if ranges[0].Mine {
+				holders++
+			}
+		}
+		if holders != 1 {
+			t.Errorf("%d replicas hold the range", holders)
+		}
+	})
+}
+
 // TestKilledAtEveryWrite kills a replica at each of its writes in turn, before
 // or after the write was applied, while operations of all nine kinds are under
 // way, and starts another one.

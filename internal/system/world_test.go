@@ -22,7 +22,10 @@ import (
 	"opfeed/internal/workload"
 )
 
-const database = "opfeed"
+const (
+	database = "opfeed"
+	frontEnd = 0 // as a client; replicas count from 1
+)
 
 // world is one emulated account and one simulated Cluster Service.
 type world struct {
@@ -56,9 +59,11 @@ func newWorld(t *testing.T) *world {
 
 // cosmosURL is the account's address for one client. azcosmos holds a mutex for
 // each address while it reads a container's properties: with one address for
-// all, a client whose request hangs would stop the clock for the others.
-func (w *world) cosmosURL(client string) string {
-	return "http://" + w.name + "." + client + ".cosmos.test"
+// all, a client whose request hangs would stop the clock for the others. They
+// differ in the port alone, since the ids of leases begin with the host: with a
+// host each the replicas would share no lease.
+func (w *world) cosmosURL(client int) string {
+	return fmt.Sprintf("http://%s.cosmos.test:%d", w.name, 8000+client)
 }
 
 func (w *world) csURL() string { return "http://" + w.name + ".cs.test" }
@@ -75,7 +80,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	w.starts++
 	cfg := service.DefaultConfig()
 	name := fmt.Sprintf("replica-%d", w.starts)
-	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(name), envconf.Secret(cosmosemu.WellKnownKey), database
+	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(w.starts), envconf.Secret(cosmosemu.WellKnownKey), database
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 	cfg.CS.URL = w.csURL()
 	cfg.Instance = name
@@ -114,7 +119,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 func (w *world) frontEnd(change func(*workload.Config)) *workload.FrontEnd {
 	w.t.Helper()
 	cfg := workload.DefaultConfig()
-	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL("frontend"), cosmosemu.WellKnownKey, w.csURL()
+	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL(frontEnd), cosmosemu.WellKnownKey, w.csURL()
 	cfg.Database = database
 	change(&cfg)
 	f, err := workload.New(cfg, workload.Deps{
