@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"opfeed/internal/cosmosemu"
+	emufault "opfeed/internal/fault"
 )
 
 // A renewal that was applied and whose reply was lost is recognised, and what
@@ -343,4 +346,31 @@ func checkNeverBack(t *testing.T, history []Document) {
 			t.Errorf("epoch %d renewal %d came after epoch %d renewal %d", after.Epoch, after.Renewal, before.Epoch, before.Renewal)
 		}
 	}
+}
+
+// Somebody writes the document right before each renewal. That costs a write
+// now and then, not one after another, and the lease only if it goes on.
+func TestOthersKeepWriting(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.process("a").start(nil)
+		time.Sleep(5 * time.Second)
+		emulator, _ := w.server.(*cosmosemu.Server)
+		rule := emufault.Rule[cosmosemu.Effect]{Name: "touch", Match: emufault.Match{"kind": "replace"}, Effect: cosmosemu.Effect{Touch: true}}
+		rule.Effect.Before = emufault.Duration(time.Millisecond) // of no time at all there is too much
+		if err := emulator.Faults().Add(rule); err != nil {
+			t.Fatal(err)
+		}
+		const most = 10 // of each lease, in 5 s
+		before := p.wire.count()
+		time.Sleep(5 * time.Second)
+		emulator.Faults().Clear()
+		if n := p.wire.count() - before; n < 2*len(w.ranges) || n > most*len(w.ranges) {
+			t.Errorf("%d writes of %d leases in 5 s", n, len(w.ranges))
+		}
+		time.Sleep(5 * time.Second)
+		if n := len(p.seen("")); n != len(w.ranges) || p.metric("opfeed_lease_lost_total") != 0 {
+			t.Errorf("%d tenures of %d leases: some were lost", n, len(w.ranges))
+		}
+		p.stop()
+	})
 }

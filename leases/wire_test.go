@@ -45,6 +45,13 @@ func (x *wire) set(f func(r *http.Request, nthWrite int) fault) {
 	x.fault = f
 }
 
+// count is how many writes there were so far.
+func (x *wire) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.writes)
+}
+
 // always meets every request but that for the account: azcosmos would keep an
 // error of that one for five minutes.
 func always(f fault) func(*http.Request, int) fault {

@@ -164,15 +164,13 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 	case ours && now.Owner == w.stored.Owner:
 		// Our own write whose reply was lost, or somebody wrote a request into
 		// the document: take it as it is and write the newest state onto it.
-		stale := now.ETag == w.stored.ETag // a replica that lags: it would be refused again
 		if now.Renewal == w.tried && !w.t.wrote(position{}, w.triedAt.Add(w.m.cfg.window()), now.Timestamp) {
 			return lost, 0
 		}
 		w.stored = now
-		if stale {
-			return tryAgain, w.retry.next(nil)
-		}
-		return tryAgain, 0
+		// Not at once: a replica that lags shows what would be refused again, and
+		// whoever wrote may go on writing.
+		return tryAgain, w.retry.next(nil)
 	case ours && now.Owner == "" && release:
 		w.note(nil)
 		w.t.release(p, now.Timestamp) // freed by the write whose reply was lost
