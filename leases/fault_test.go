@@ -374,3 +374,39 @@ func TestOthersKeepWriting(t *testing.T) {
 		p.stop()
 	})
 }
+
+// A proxy answers in place of the account, with 200 and an ETag: that renews
+// nothing, and what is not renewed is not trusted.
+func TestWritesThatNeverArrive(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.process("a").start(nil)
+		time.Sleep(5 * time.Second)
+		emulator, _ := w.server.(*cosmosemu.Server)
+		page := emufault.Rule[cosmosemu.Effect]{Name: "page", Match: emufault.Match{"kind": "create|replace"}}
+		html := "<html>log in first</html>"
+		page.Effect.Status, page.Effect.Body, page.Effect.Header = http.StatusOK, &html, map[string]string{"etag": `"1"`}
+		if err := emulator.Faults().Add(page); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		b := w.process("b").start(nil)
+		time.Sleep(30 * time.Second)
+		for _, s := range a.seen("") {
+			if after := s.workEnded.Sub(began); !errors.Is(s.cause, ErrLost) || after > 8*time.Second {
+				t.Errorf("work ended after %s with %v", after, s.cause)
+			}
+		}
+		if len(a.seen("")) != len(w.ranges) || len(b.seen("")) != 0 {
+			t.Errorf("%d and %d tenures of %d leases", len(a.seen("")), len(b.seen("")), len(w.ranges))
+		}
+		emulator.Faults().Clear()
+		time.Sleep(15 * time.Second)
+		for _, r := range w.ranges {
+			if (a.holds(r.Token) == nil) == (b.holds(r.Token) == nil) {
+				t.Errorf("range %s is not held by one", r.Token)
+			}
+		}
+		a.stop()
+		b.stop()
+	})
+}

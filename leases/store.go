@@ -125,6 +125,11 @@ func (s *Store) written(verb string, d Document, reply azcosmos.ItemResponse, er
 	if err != nil {
 		return Document{}, fmt.Errorf("%s lease %s: %w", verb, d.ID, s.explain(err))
 	}
+	if reply.RequestCharge <= 0 {
+		// A page of a proxy may have status 200 and an ETag, too, and nothing was
+		// written: only the account says what a request has cost.
+		return Document{}, fmt.Errorf("%s lease %s: the reply is not the account's", verb, d.ID)
+	}
 	s.sessions.saw(reply.SessionToken)
 	if reply.ETag == "" {
 		return Document{}, fmt.Errorf("%s lease %s: the reply has no ETag", verb, d.ID)

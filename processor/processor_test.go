@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/fault"
 	"opfeed/internal/inproc"
 	"opfeed/processor"
 	"opfeed/processor/dispatch"
@@ -305,6 +307,36 @@ func TestPoisonDelaysNothingAndIsRemembered(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if q := third.Snapshot().Quarantined; len(q) != 0 {
 			t.Errorf("quarantined after repair and restart: %+v", q)
+		}
+	})
+}
+
+// TestRecordThatAProxyTook: an answer of success that is not the account's stores
+// no record, and without one the document is not handled.
+func TestRecordThatAProxyTook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		html := "<html>log in first</html>"
+		page := fault.Rule[cosmosemu.Effect]{Name: "page", Match: fault.Match{"kind": "upsert", "container": "leases"}}
+		page.Effect.Status, page.Effect.Body = http.StatusOK, &html
+		if err := w.emu.Faults().Add(page); err != nil {
+			t.Fatal(err)
+		}
+		w.put(doc{ID: "bad", Value: "1", Op: "poison"})
+		time.Sleep(10 * time.Second)
+		if q := first.Snapshot().Quarantined; len(q) != 0 {
+			t.Errorf("quarantined although nothing is stored: %+v", q)
+		}
+		w.emu.Faults().Clear()
+		time.Sleep(15 * time.Second)
+		first.stop()
+		second := w.start(inproc.New(w.emu))
+		time.Sleep(5 * time.Second)
+		if q := second.Snapshot().Quarantined; len(q) != 1 || q[0].ID != "bad" {
+			t.Errorf("quarantined after the restart: %+v", q)
 		}
 	})
 }

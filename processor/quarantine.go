@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -83,7 +84,11 @@ func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, r
 	}
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
-	if _, err := q.container.UpsertItem(ctx, azcosmos.NewPartitionKeyString(r.ID), body, nil); err != nil {
+	reply, err := q.container.UpsertItem(ctx, azcosmos.NewPartitionKeyString(r.ID), body, nil)
+	if err == nil && reply.RequestCharge <= 0 {
+		err = errors.New("the reply is not the account's") // which says what a request has cost
+	}
+	if err != nil {
 		return fmt.Errorf("store quarantine record: %w", err)
 	}
 	q.mu.Lock()

@@ -96,6 +96,9 @@ func (h *Handler) createLock(ctx context.Context, partition string) (azcore.ETag
 			return etag, nil
 		}
 	}
+	if err == nil && resp.RequestCharge <= 0 {
+		return "", errForeign // only the account says what a request has cost
+	}
 	return resp.ETag, err
 }
 

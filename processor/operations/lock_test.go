@@ -65,6 +65,26 @@ func TestBusyLock(t *testing.T) {
 	})
 }
 
+// TestLockThatAProxyGave: an answer of success that is not the account's is no lock.
+func TestLockThatAProxyGave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.plant(clusterID, "ready")
+		r.cosmos.reply = func(req *http.Request) *http.Response {
+			if req.Method != http.MethodPost || !strings.HasSuffix(req.URL.Path, "/colls/Locks/docs") {
+				return nil
+			}
+			resp := canned(req, http.StatusOK, "<html>log in first</html>")
+			resp.Header.Set("ETag", `"1"`)
+			return resp
+		}
+		if step, err := r.step(dispatch.Change{Key: key("op-1")}); !errors.Is(err, errForeign) || r.cosmos.requests(isBatch) != 0 {
+			t.Errorf("have %+v, %v after %d batches", step, err, r.cosmos.requests(isBatch))
+		}
+	})
+}
+
 // TestLockIsHeldOnlyAroundTheBatch looks at every request's time.
 func TestLockIsHeldOnlyAroundTheBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
