@@ -176,6 +176,42 @@ func TestLyingFeedIsFoundOutByTheList(t *testing.T) {
 	})
 }
 
+// TestRepeatedPageIsReadAtTheUsualPace has a feed that does not get on: its page
+// comes again and again.
+func TestRepeatedPageIsReadAtTheUsualPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var reads atomic.Int64
+		w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if isFeed(req) {
+				reads.Add(1)
+			}
+			return nil
+		}})
+		time.Sleep(10 * time.Second)
+		repeat := fault.Rule[cosmosemu.Effect]{Name: "repeat", Match: fault.Match{"kind": "feed"}, Effect: cosmosemu.Effect{Feed: cosmosemu.FeedRepeat}}
+		repeat.Effect.Before = fault.Duration(time.Millisecond) // of no time at all there is too much
+		if err := w.emu.Faults().Add(repeat); err != nil {
+			t.Fatal(err)
+		}
+		w.put(doc{ID: "p", Value: "1"})
+		before := reads.Load()
+		time.Sleep(5 * time.Second)
+		if n := reads.Load() - before; n < 10 || n > 30 {
+			t.Errorf("%d reads of the feed in 5 s", n)
+		}
+		w.emu.Faults().Clear()
+		w.put(doc{ID: "q", Value: "1"})
+		time.Sleep(5 * time.Second)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.handled["p"]) == 0 || len(w.handled["q"]) != 1 {
+			t.Errorf("handled: %v", w.handled)
+		}
+	})
+}
+
 // TestNothingWasMissed lists what must not be counted as missed by the feed: an
 // old version of what is settled already, and what has no age.
 func TestNothingWasMissed(t *testing.T) {

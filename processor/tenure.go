@@ -106,15 +106,17 @@ func (p *Processor) leave(t *tenure) {
 
 // read is the tenure's reader: read, list, watch. It returns nil when stop ends.
 func (t *tenure) read(stop context.Context) error {
+	position := ""
 	page, err := t.takeOver(stop)
 	for err == nil {
 		if err = t.deliver(stop, page); err != nil {
 			break
 		}
-		if len(page.Items) == 0 {
+		// A feed that repeats a page must not be read without a pause.
+		if len(page.Items) == 0 || page.Continuation == position {
 			sleep(stop, jittered(t.cfg.FeedInterval))
 		}
-		position := page.Continuation
+		position = page.Continuation
 		page, err = t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
 			return t.reader.Read(ctx, t.lease.Range(), position)
 		})
