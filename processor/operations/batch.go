@@ -66,12 +66,11 @@ func (h *Handler) execute(ctx context.Context, partition, session string, list [
 		}
 		return commit{}, fmt.Errorf("write batch: document %d of %d answered with status %d", i+1, len(list), r.StatusCode)
 	}
-	if !resp.Success {
-		return commit{}, fmt.Errorf("write batch: refused without a reason, %d results", len(resp.OperationResults))
+	if !resp.Success || len(resp.OperationResults) != len(list) {
+		// azcosmos takes every status but 207 for success, and no body for no results.
+		return commit{}, fmt.Errorf("write batch: %d results for %d documents: %w", len(resp.OperationResults), len(list), errForeign)
 	}
-	if len(resp.OperationResults) > 0 {
-		c.etag = string(resp.OperationResults[0].ETag)
-	}
+	c.etag = string(resp.OperationResults[0].ETag)
 	return c, nil
 }
 

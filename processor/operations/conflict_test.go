@@ -225,18 +225,21 @@ func TestRefusals(t *testing.T) {
 		want  dispatch.Verdict
 		err   bool
 	}{
-		"batch 400":       {reply(400, "", `{}`), dispatch.Done, true},
-		"batch 400, page": {reply(400, "", `<html>400 Bad Request</html>`), dispatch.Done, true},
-		"batch 413":       {reply(413, "", `{}`), dispatch.Done, true},
-		"patch 400":       {reply(207, "", strings.Replace(failed, "%", "400", 1)), dispatch.Again, false},
-		"patch 413":       {reply(207, "", strings.Replace(failed, "%", "413", 1)), dispatch.Again, false},
-		"patch 429":       {reply(207, "", strings.Replace(failed, "%", "429", 1)), dispatch.Done, true},
-		"patch 449":       {reply(207, "", strings.Replace(failed, "%", "449", 1)), dispatch.Done, true},
-		"batch 503":       {reply(503, "", `{}`), dispatch.Done, true},
-		"batch 404/1002":  {reply(404, "1002", `{}`), dispatch.Done, true},
-		"batch 403":       {reply(403, "3", `{}`), dispatch.Done, true},
-		"batch not JSON":  {reply(200, "", `<html>`), dispatch.Done, true},
-		"batch 207 empty": {reply(207, "", `[]`), dispatch.Done, true},
+		"batch 400":        {reply(400, "", `{}`), dispatch.Done, true},
+		"batch 400, page":  {reply(400, "", `<html>400 Bad Request</html>`), dispatch.Done, true},
+		"batch 413":        {reply(413, "", `{}`), dispatch.Done, true},
+		"patch 400":        {reply(207, "", strings.Replace(failed, "%", "400", 1)), dispatch.Again, false},
+		"patch 413":        {reply(207, "", strings.Replace(failed, "%", "413", 1)), dispatch.Again, false},
+		"patch 429":        {reply(207, "", strings.Replace(failed, "%", "429", 1)), dispatch.Done, true},
+		"patch 449":        {reply(207, "", strings.Replace(failed, "%", "449", 1)), dispatch.Done, true},
+		"batch 503":        {reply(503, "", `{}`), dispatch.Done, true},
+		"batch 404/1002":   {reply(404, "1002", `{}`), dispatch.Done, true},
+		"batch 403":        {reply(403, "3", `{}`), dispatch.Done, true},
+		"batch not JSON":   {reply(200, "", `<html>`), dispatch.Done, true},
+		"batch 207 empty":  {reply(207, "", `[]`), dispatch.Done, true},
+		"batch 200 empty":  {reply(200, "", `[]`), dispatch.Done, true},
+		"batch no body":    {reply(200, "", ``), dispatch.Done, true},
+		"batch one of two": {reply(200, "", `[{"statusCode":200,"requestCharge":1,"eTag":"1"}]`), dispatch.Done, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
