@@ -331,6 +331,37 @@ func TestAbsentWithoutTheSession(t *testing.T) {
 	})
 }
 
+// TestResourcesWithoutTheSession: a replica that lags does not prove that there is
+// no resource to be written with the operation, but not even a broken token keeps
+// that from ending for ever.
+func TestResourcesWithoutTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.put(clusterDoc("r1", "op-1"))
+		r.plant(clusterID, "ready")
+		r.cosmos.reply = func(req *http.Request) *http.Response {
+			if !isQuery(req) {
+				return nil
+			}
+			if req.Header.Get(headerSession) == "" {
+				return canned(req, http.StatusOK, `{"_rid":"","Documents":[],"_count":0}`) // the resource has not reached it
+			}
+			resp := canned(req, http.StatusNotFound, `{}`)
+			resp.Header.Set(headerSubStatus, subStatusSession)
+			return resp
+		}
+		c := dispatch.Change{Key: key("op-1"), Document: r.get("op-1"), Session: ahead}
+		for attempt, ended := range []bool{false, false, false, true} {
+			c.Attempt = attempt
+			step, err := r.step(c)
+			if ended != (err == nil && step.Verdict == dispatch.Done) || ended != (r.field("op-1", "/properties/status") == Succeeded) {
+				t.Errorf("attempt %d: %+v, %v", attempt, step, err)
+			}
+		}
+	})
+}
+
 func TestListWithASessionAheadOfAllReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -86,10 +86,12 @@ type search struct {
 	partition  string
 	parameters []azcosmos.QueryParameter
 	session    string
+	strict     bool // fail rather than go on without the session token
 }
 
 // query calls each for every row, page by page, each page under its own deadline.
-// Where the session token stays ahead of all replicas it goes on without.
+// Where the session token stays ahead of all replicas it goes on without, unless
+// the search is strict.
 func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient, s search, each func(row []byte)) error {
 	key := azcosmos.NewPartitionKey()
 	if s.partition != "" {
@@ -99,7 +101,7 @@ func query(ctx context.Context, cfg Config, container *azcosmos.ContainerClient,
 	pager := container.NewQueryItemsPager(s.text, key, options)
 	for pager.More() {
 		page, err := nextPage(ctx, cfg, pager.NextPage)
-		if unavailable(err) && options.SessionToken != nil {
+		if unavailable(err) && options.SessionToken != nil && !s.strict {
 			options.SessionToken = nil
 			pager = container.NewQueryItemsPager(s.text, key, options)
 			continue

@@ -116,7 +116,7 @@ func (l *look) bringAll(ctx context.Context, r resource, ends []ending) (step di
 
 // bring writes the end of one operation to all resources that name it.
 func (l *look) bring(ctx context.Context, e ending) (commit, error) {
-	resources, err := l.h.resources(ctx, l.c.Partition, e.name, l.session)
+	resources, err := l.resources(ctx, e.name)
 	if err != nil {
 		return commit{}, err
 	}

@@ -17,16 +17,19 @@ const (
 		` OR ENDSWITH(c.id, @piped, true) OR STRINGEQUALS(c.id, @name, true)) AND ` + notDeleted
 )
 
-// resources finds every document of a partition that names an operation as its
-// active one. Nothing is remembered between two calls.
-func (h *Handler) resources(ctx context.Context, partition, name, session string) ([]resource, error) {
+// resources finds every document of the partition that names an operation as its
+// active one. Nothing is remembered between two calls. It fails where no replica
+// is as new as the session token: one that lags would hide resources, and the
+// operation would end without them. Failures in a row end that, too: see
+// unprovenTries.
+func (l *look) resources(ctx context.Context, name string) ([]resource, error) {
 	if name == "" {
 		return nil, nil
 	}
 	var list []resource
-	s := search{text: resourcesOfOperation, partition: partition, session: session}
+	s := search{text: resourcesOfOperation, partition: l.c.Partition, session: l.session, strict: l.c.Attempt < unprovenTries}
 	s.parameters = append(s.parameters, parameter("@name", name))
-	err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
+	err := query(ctx, l.h.cfg, l.h.deps.Resources, s, func(row []byte) {
 		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
 			list = append(list, resource{d})
 		}

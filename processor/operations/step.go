@@ -169,7 +169,7 @@ func (l *look) logAnswer(d Decision) {
 // write writes a new status to the operation and to every resource that names
 // it. again: somebody else wrote, read and decide again.
 func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, again bool, err error) {
-	resources, err := l.h.resources(ctx, l.c.Partition, l.op.name, l.session)
+	resources, err := l.resources(ctx, l.op.name)
 	if err != nil {
 		return dispatch.Outcome{}, false, err
 	}
