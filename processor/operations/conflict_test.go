@@ -331,6 +331,27 @@ func TestAbsentWithoutTheSession(t *testing.T) {
 	})
 }
 
+// TestAbsentSaysAProxy: a page with status 404 does not end what is pending, nor
+// does it keep one for ever.
+func TestAbsentSaysAProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.put(operationDoc("op-1", Create))
+		r.cosmos.reply = func(req *http.Request) *http.Response {
+			if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/docs/") {
+				return canned(req, http.StatusNotFound, "<html>not found</html>")
+			}
+			return nil
+		}
+		for attempt, gone := range []bool{false, false, false, true} {
+			step, err := r.step(dispatch.Change{Key: key("op-1"), Attempt: attempt})
+			if gone != (err == nil && step.Verdict == dispatch.Done) || gone == errors.Is(err, errUnproven) {
+				t.Errorf("attempt %d: %+v, %v", attempt, step, err)
+			}
+		}
+	})
+}
+
 // TestResourcesWithoutTheSession: a replica that lags does not prove that there is
 // no resource to be written with the operation, but not even a broken token keeps
 // that from ending for ever.

@@ -15,6 +15,7 @@ import (
 const (
 	headerSubStatus = "x-ms-substatus"
 	headerSession   = "x-ms-session-token"
+	headerCharge    = "x-ms-request-charge"
 	// subStatusSession comes with 404: no replica is as new as the session token.
 	subStatusSession = "1002"
 )
@@ -23,9 +24,10 @@ const (
 // container, answers.
 var errNotFound = errors.New("not found")
 
-// errUnproven: no replica is as new as the session token, and the one that was
-// asked without it has no such item. It may only lag.
-var errUnproven = errors.New("not found, and no replica is as new as the session token")
+// errUnproven: something says that there is no such item, but it may only lag (no
+// replica is as new as the session token, and one was asked without it), or it is
+// not the account.
+var errUnproven = errors.New("not found, and that is not proven")
 
 // errForeign: an answer of success that is not what was asked for. Something
 // between us and the database may have given it, so it proves nothing.
@@ -59,7 +61,11 @@ func (h *Handler) readOnce(ctx context.Context, partition, id, session string) (
 		&azcosmos.ItemOptions{SessionToken: optional(session)})
 	if err != nil {
 		if code, sub := status(err); code == http.StatusNotFound && (sub == "" || sub == "0") {
-			err = errNotFound
+			if sentByAccount(err) {
+				err = errNotFound
+			} else {
+				err = errUnproven
+			}
 		}
 		return item{}, fmt.Errorf("read document: %w", err)
 	}
@@ -151,6 +157,13 @@ func status(err error) (code int, substatus string) {
 		substatus = e.RawResponse.Header.Get(headerSubStatus)
 	}
 	return e.StatusCode, substatus
+}
+
+// sentByAccount tells whether a refusal is the account's, which says what each
+// request has cost, and not that of something between us and it.
+func sentByAccount(err error) bool {
+	e, ok := errors.AsType[*azcore.ResponseError](err)
+	return ok && e.RawResponse != nil && e.RawResponse.Header.Get(headerCharge) != ""
 }
 
 // sessionOf returns the session token of the answer behind an error, or else.
