@@ -31,6 +31,11 @@ func (c *Client) call(ctx context.Context, ref Ref, suffix string, send func(con
 	if ref.Kind == Cluster || ref.Kind == NodePool {
 		path += suffix
 	}
+	return c.get(ctx, ref.Kind, path, send)
+}
+
+// get is call for a path that need not be an object's. It counts as one of kind.
+func (c *Client) get(ctx context.Context, kind Kind, path string, send func(context.Context) reply) error {
 	if err := c.enter(ctx); err != nil {
 		return fmt.Errorf("get %s: %w", path, &UnavailableError{err: err})
 	}
@@ -39,7 +44,7 @@ func (c *Client) call(ctx context.Context, ref Ref, suffix string, send func(con
 	start := time.Now()
 	verdict := c.send(ctx, send)
 	verdict.err = c.scrub.err(verdict.err)
-	c.metrics.observe(ref.Kind, verdict.result, time.Since(start))
+	c.metrics.observe(kind, verdict.result, time.Since(start))
 
 	err := verdict.err
 	switch verdict.sort {

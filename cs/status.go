@@ -104,7 +104,7 @@ func (c *Client) credential(ctx context.Context, ref Ref) (*clustersmgmt.BreakGl
 	resp, err := c.conn.ClustersMgmt().V1().Clusters().Cluster(ref.Cluster).
 		BreakGlassCredentials().BreakGlassCredential(ref.Child).Get().SendContext(ctx)
 	body, ok := resp.GetBody()
-	return body, reply{status: resp.Status(), body: ok, err: err, flaw: needID(body.ID(), ref.Child)}
+	return body, reply{status: resp.Status(), body: ok, err: withhold(err), flaw: needID(body.ID(), ref.Child)}
 }
 
 // needID finds out whether a reply is the object that was asked for: `{}` and the

@@ -6,15 +6,16 @@ import (
 	"slices"
 	"strings"
 
+	"opfeed/cs"
 	"opfeed/internal/fault"
 )
 
 // Fault is a rule that says which requests go wrong, and how. Its Match knows
 // these attributes:
 //
-//   - kind: get, status, list, post, patch, delete, checks (the list of inflight
-//     checks), config (that of external auths) or other (an unknown path);
-//   - object: cluster, nodepool or externalauth; empty for kind other;
+//   - kind: get, status, list, post, patch, delete (that of a list of credentials
+//     revokes them), checks (the list of inflight checks), config (that of external auths) or other (an unknown path);
+//   - object: cluster, nodepool, externalauth or credential; empty for kind other;
 //   - cluster and child: their ids in the path; empty where it has none;
 //   - api: aro_hcp or clusters_mgmt;
 //   - agent: as in Mutation.FirstRead;
@@ -98,6 +99,9 @@ func (r request) attribute(name string) string {
 	case "object":
 		if r.ref.Kind == 0 {
 			return ""
+		}
+		if r.ref.Kind == cs.BreakGlassCredential {
+			return "credential"
 		}
 		return strings.ToLower(r.ref.Kind.String())
 	case "cluster":

@@ -52,6 +52,11 @@ func (s *Server) post(r request) (answer, error) {
 		return answer{}, err
 	}
 	k := r.ref
+	if k.Kind == cs.BreakGlassCredential {
+		if err := checkCredential(body, r.now); err != nil {
+			return answer{}, err
+		}
+	}
 	if k.Kind != cs.Cluster {
 		parent, _, err := s.find(parentOf(k), r.now)
 		if err != nil {

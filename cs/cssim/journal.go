@@ -24,10 +24,11 @@ type Object struct {
 
 // Mutation is one thing done to an object.
 type Mutation struct {
-	Kind string    `json:"kind"` // planted, create, update or delete; a cluster's delete counts for its children, too
+	Kind string    `json:"kind"` // planted, create, update, delete or revoke; a cluster's delete counts for its children, too
 	At   time.Time `json:"at"`   // when it was accepted
-	// Outcome is ready, error or gone; empty while it was not reached, and for
-	// good if another mutation came in between.
+	// Outcome is ready, error or gone, that of a credential issued, failed,
+	// revoked or gone; empty while it was not reached, and for good if another
+	// mutation came in between. That a credential expires is none.
 	Outcome      string    `json:"outcome,omitempty"`
 	OutcomeAt    time.Time `json:"outcomeAt,omitzero"`
 	ErrorCode    string    `json:"errorCode,omitempty"`

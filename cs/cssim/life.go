@@ -1,6 +1,7 @@
 package cssim
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/fnv"
 	"math/rand/v2"
@@ -47,6 +48,7 @@ var (
 type fate struct {
 	gone          bool
 	code, message string // error if there is a message, else ready
+	name          string // in place of ready
 }
 
 func (f fate) state(at time.Time) state {
@@ -56,7 +58,7 @@ func (f fate) state(at time.Time) state {
 	case f.message != "":
 		return state{from: at, name: stateError, code: f.code, message: f.message}
 	}
-	return state{from: at, name: stateReady}
+	return state{from: at, name: cmp.Or(f.name, stateReady)}
 }
 
 func (f fate) outcome() string {
@@ -66,7 +68,7 @@ func (f fate) outcome() string {
 	case f.message != "":
 		return stateError
 	}
-	return stateReady
+	return cmp.Or(f.name, stateReady)
 }
 
 // begin records a mutation and lays out its phases over total from start on,
@@ -99,6 +101,8 @@ func (s *Server) ways(k cs.Kind) (creation, change, removal way) {
 		return way{creating, d.ClusterCreate, fate{}}, way{updating, d.ClusterUpdate, fate{}}, way{uninstalling, d.ClusterDelete, gone}
 	case cs.NodePool:
 		return way{creating, d.NodePoolCreate, fate{}}, way{updatingPool, d.NodePoolUpdate, fate{}}, way{uninstalling, d.NodePoolDelete, gone}
+	case cs.BreakGlassCredential:
+		return way{issuing, d.CredentialIssue, fate{name: stateIssued}}, way{}, way{revoking, d.CredentialRevoke, fate{name: stateRevoked}}
 	default:
 		return way{}, way{}, way{uninstalling, d.ExternalAuthDelete, gone}
 	}
@@ -112,8 +116,16 @@ func (s *Server) create(o *object, now time.Time) {
 		o.begin(kindCreate, now, now, nil, 0, fate{})
 		return
 	}
+	if o.ref.Kind == cs.BreakGlassCredential {
+		s.createCredential(o, r, now)
+		return
+	}
 	w, _, _ := s.ways(o.ref.Kind)
-	o.begin(kindCreate, now, now, w.phases, s.draw(r, w.total), s.fate(r, "create"))
+	total, end := s.draw(r, w.total), s.fate(r, "create")
+	if o.ref.Kind == cs.Cluster {
+		end = s.check(o, r, end)
+	}
+	o.begin(kindCreate, now, now, w.phases, total, end)
 }
 
 // update starts an update; the present state stays for the stale phase.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"opfeed/cs"
 )
@@ -33,17 +32,17 @@ func (s *Server) list(r request) (answer, error) {
 		}
 	}
 
-	search := r.URL.Query().Get("search")
-	if search != "" && r.ref.Kind == cs.ExternalAuth {
-		return answer{}, &failure{http.StatusBadRequest, "External auths can't be searched"}
-	}
-	wanted, err := parseSearch(search)
+	search, descending, err := searchOf(r)
 	if err != nil {
 		return answer{}, err
 	}
 	found := slices.DeleteFunc(all, func(o *object) bool {
-		return o.stateAt(r.asOf).gone || wanted != nil && !wanted[idOf(o.ref)]
+		st := o.stateAt(r.asOf)
+		return st.gone || !search(o, st)
 	})
+	if descending {
+		slices.Reverse(found)
+	}
 	from, to, page, err := pageOf(r.Request, len(found))
 	if err != nil {
 		return answer{}, err
@@ -57,19 +56,16 @@ func (s *Server) list(r request) (answer, error) {
 }
 
 func (s *Server) listChecks(r request) (answer, error) {
-	o, _, err := s.find(r.ref, r.asOf)
+	o, st, err := s.find(r.ref, r.asOf)
 	if err != nil {
 		return answer{}, err
 	}
-	from, to, page, err := pageOf(r.Request, len(o.checks))
+	checks := o.inflightChecks(r.api, st)
+	from, to, page, err := pageOf(r.Request, len(checks))
 	if err != nil {
 		return answer{}, err
 	}
-	items := []any{}
-	for _, check := range o.checks[from:to] {
-		items = append(items, check)
-	}
-	return answer{http.StatusOK, envelope("InflightCheckList", page, items, len(o.checks))}, nil
+	return answer{http.StatusOK, envelope("InflightCheckList", page, checks[from:to], len(checks))}, nil
 }
 
 func envelope(kind string, page int, items []any, total int) map[string]any {
@@ -92,64 +88,4 @@ func pageOf(r *http.Request, total int) (from, to, page int, err error) {
 	}
 	from = min((page-1)*size, total)
 	return from, min(from+size, total), page, nil
-}
-
-// parseSearch understands `id in ('a', 'b')` only; nil means all.
-func parseSearch(text string) (map[string]bool, error) {
-	bad := &failure{http.StatusBadRequest, "The search query isn't understood: only id in ('…', …) is"}
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, nil
-	}
-	fields := strings.Fields(text)
-	if len(fields) < 2 || !strings.EqualFold(fields[0], "id") {
-		return nil, bad
-	}
-	rest := strings.TrimSpace(text[len(fields[0]):])
-	if len(rest) < 2 || !strings.EqualFold(rest[:2], "in") {
-		return nil, bad
-	}
-	rest, ok := strings.CutPrefix(strings.TrimSpace(rest[2:]), "(")
-	if !ok {
-		return nil, bad
-	}
-	wanted := map[string]bool{}
-	for {
-		value, after, ok := quoted(strings.TrimSpace(rest))
-		if !ok {
-			return nil, bad
-		}
-		wanted[value] = true
-		after = strings.TrimSpace(after)
-		switch {
-		case strings.HasPrefix(after, ","):
-			rest = after[1:]
-		case after == ")":
-			return wanted, nil
-		default:
-			return nil, bad
-		}
-	}
-}
-
-// quoted reads one string in single quotes; two stand for one.
-func quoted(text string) (value, rest string, ok bool) {
-	if !strings.HasPrefix(text, "'") {
-		return "", "", false
-	}
-	text = text[1:]
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(text, '\'')
-		if i < 0 {
-			return "", "", false
-		}
-		b.WriteString(text[:i])
-		text = text[i+1:]
-		if !strings.HasPrefix(text, "'") {
-			return b.String(), text, true
-		}
-		b.WriteByte('\'')
-		text = text[1:]
-	}
 }

@@ -47,6 +47,8 @@ type object struct {
 	life      []state                    // by time; the first is past, later ones may be future
 	mutations []*mutation
 	checks    []json.RawMessage // inflight checks, clusters only
+	failing   int               // how many checks fail, where checks has none
+	expires   time.Time         // credentials only
 	reads     uint64            // how often it was asked for: seeds the latency
 }
 

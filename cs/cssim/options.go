@@ -1,6 +1,6 @@
 // Package cssim simulates Cluster Service as an http.Handler: clusters, node
-// pools and external auths that take their time to be created, updated and
-// deleted, behind the paths and the JSON that ocm-sdk-go speaks, under both
+// pools, external auths and break-glass credentials that take their time to be
+// created, updated and deleted, behind the paths and the JSON that ocm-sdk-go speaks, under both
 // prefixes, /api/aro_hcp/v1alpha1 and /api/clusters_mgmt/v1, over one store.
 //
 // A life is laid out when a request starts it and read off the clock when
@@ -23,7 +23,7 @@ import "time"
 // Options sets how the simulator behaves. The zero value behaves like the real
 // thing, without latency and failures.
 type Options struct {
-	// Speed divides the duration of creates, updates and deletes; 0: 1.
+	// Speed divides all of Durations; 0: 1.
 	Speed float64
 	// Seed decides everything that is left to chance.
 	Seed uint64
@@ -35,8 +35,12 @@ type Options struct {
 	// is not scaled by Speed. 0: the default, 20 s and 3 s; negative: none.
 	StaleAfterPatch, StaleAfterDelete time.Duration
 	// FailureRate is the part, 0 to 1, of creates and updates of clusters and
-	// node pools that end in state error. External auths do not fail.
+	// node pools that end in state error, and of the issuing and revoking of
+	// credentials that ends in failed. External auths do not fail.
 	FailureRate float64
+	// FailedChecks makes the clusters whose create fails do so by 1 to that many
+	// failed inflight checks, with code OCM4001. 0: they fail by something else.
+	FailedChecks int
 	// LogRequests is how many requests the log keeps; 0: 1,000; negative: none.
 	LogRequests int
 	// Durations before scaling; each that is zero has its default.
@@ -51,6 +55,9 @@ type Durations struct {
 	ClusterCreate, ClusterUpdate, ClusterDelete    Between
 	NodePoolCreate, NodePoolUpdate, NodePoolDelete Between
 	ExternalAuthDelete                             Between
+	// CredentialLife is how long a credential lives that was not posted with an
+	// end, from its POST.
+	CredentialIssue, CredentialRevoke, CredentialLife Between
 }
 
 // defaultDurations are within what the end-to-end tests of the real service
@@ -67,6 +74,9 @@ func defaultDurations() Durations {
 		NodePoolUpdate:     minutes(6, 12),
 		NodePoolDelete:     minutes(5, 10),
 		ExternalAuthDelete: minutes(2, 5),
+		CredentialIssue:    minutes(1, 4),
+		CredentialRevoke:   minutes(1, 5),
+		CredentialLife:     minutes(24*60, 24*60),
 	}
 }
 
@@ -96,6 +106,9 @@ func (o Options) withDefaults() Options {
 		{&o.Durations.NodePoolUpdate, &preset.NodePoolUpdate},
 		{&o.Durations.NodePoolDelete, &preset.NodePoolDelete},
 		{&o.Durations.ExternalAuthDelete, &preset.ExternalAuthDelete},
+		{&o.Durations.CredentialIssue, &preset.CredentialIssue},
+		{&o.Durations.CredentialRevoke, &preset.CredentialRevoke},
+		{&o.Durations.CredentialLife, &preset.CredentialLife},
 	} {
 		if *d.at == (Between{}) {
 			*d.at = *d.preset

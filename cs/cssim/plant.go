@@ -1,6 +1,7 @@
 package cssim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ type Planted struct {
 	ErrorMessage string `json:"errorMessage,omitempty"`
 	// InflightChecks are a cluster's, as JSON objects.
 	InflightChecks []json.RawMessage `json:"inflightChecks,omitempty"`
+	// FailedChecks puts a cluster into state error by that many failed inflight
+	// checks, besides some that passed; State must be error.
+	FailedChecks int `json:"failedChecks,omitempty"`
+	// Expires is when a credential expires; zero: as long after Since as chance
+	// says within Durations.CredentialLife.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Plant makes an object exist in a state, replacing the state that it has; its
@@ -34,7 +41,7 @@ func (s *Server) Plant(internalID, state string) error {
 
 // PlantObject is Plant with more to say.
 func (s *Server) PlantObject(p Planted) error {
-	k, err := parseRef(p.InternalID)
+	k, err := cs.ParseRef(p.InternalID)
 	if err != nil {
 		return fmt.Errorf("plant %.200q: %w", p.InternalID, err)
 	}
@@ -46,6 +53,10 @@ func (s *Server) PlantObject(p Planted) error {
 		return fmt.Errorf("plant %s: since is in the future", p.InternalID)
 	case len(p.InflightChecks) > 0 && k.Kind != cs.Cluster:
 		return fmt.Errorf("plant %s: only clusters have inflight checks", p.InternalID)
+	case p.FailedChecks != 0 && (k.Kind != cs.Cluster || p.State != stateError || p.FailedChecks < 0 || p.InflightChecks != nil):
+		return fmt.Errorf("plant %s: failed checks are those of a cluster in error, and instead of inflight checks", p.InternalID)
+	case !p.Expires.IsZero() && k.Kind != cs.BreakGlassCredential:
+		return fmt.Errorf("plant %s: only credentials expire", p.InternalID)
 	}
 	if p.Since.IsZero() {
 		p.Since = now
@@ -67,8 +78,8 @@ func (s *Server) PlantObject(p Planted) error {
 	}
 	o := s.object(k)
 	s.plant(o, p, now)
-	if p.InflightChecks != nil {
-		o.checks = p.InflightChecks
+	if p.InflightChecks != nil || p.FailedChecks > 0 {
+		o.checks, o.failing = p.InflightChecks, p.FailedChecks
 	}
 	for _, child := range s.children(k) {
 		if m := child.last(); m != nil && m.cascaded && !m.reached(now) {
@@ -85,6 +96,10 @@ func (s *Server) plant(o *object, p Planted, now time.Time) {
 	o.freeze(now)
 	o.restart(p.Since)
 	r := s.chance(o.ref, len(o.mutations))
+	if o.ref.Kind == cs.BreakGlassCredential {
+		s.plantCredential(o, p, r)
+		return
+	}
 	if w, ok := s.onwards(o.ref.Kind, p.State); ok {
 		o.begin(kindPlanted, p.Since, p.Since, w.phases, s.draw(r, w.total), w.end)
 		return
@@ -99,6 +114,9 @@ func (s *Server) plant(o *object, p Planted, now time.Time) {
 		m.outcome, m.outcomeAt = stateReady, p.Since
 	case stateError:
 		st.code, st.message = p.ErrorCode, p.ErrorMessage
+		if p.FailedChecks > 0 {
+			st.code, st.message = cmp.Or(st.code, codeChecks), cmp.Or(st.message, messageChecks)
+		}
 		if st.message == "" {
 			st.code, st.message = "OCM3999", "Planted error."
 		}

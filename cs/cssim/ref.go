@@ -15,8 +15,11 @@ const (
 	clustersMgmt api = "/api/clusters_mgmt/v1"
 )
 
-// path is where the API has an object.
+// path is where the API has an object; credentials are in one API only.
 func (a api) path(r cs.Ref) string {
+	if r.Kind == cs.BreakGlassCredential {
+		return r.Path()
+	}
 	return string(a) + strings.TrimPrefix(r.Path(), string(aroHCP))
 }
 
@@ -29,17 +32,6 @@ func idOf(r cs.Ref) string {
 }
 
 func parentOf(r cs.Ref) cs.Ref { return cs.Ref{Kind: cs.Cluster, Cluster: r.Cluster} }
-
-var errInternalID = errors.New("not the path of a cluster, node pool or external auth")
-
-// parseRef reads the internal ID of an object that is simulated.
-func parseRef(internalID string) (cs.Ref, error) {
-	ref, err := cs.ParseRef(internalID)
-	if err == nil && ref.Kind == cs.BreakGlassCredential {
-		err = errInternalID
-	}
-	return ref, err
-}
 
 // checkRef holds a name that a client has made up to what front ends can store:
 // they lower-case paths.

@@ -32,6 +32,8 @@ func (o *object) render(a api, st state) map[string]any {
 		}
 	case cs.NodePool:
 		out["status"] = o.nodePoolStatus(st)
+	case cs.BreakGlassCredential:
+		o.renderCredential(out, st)
 	default: // an external auth
 		delete(out, "status")
 		if st.name != "" {

@@ -44,6 +44,7 @@ func New(o Options) *Server {
 	for _, a := range []api{aroHCP, clustersMgmt} {
 		s.routes(a)
 	}
+	s.credentialRoutes()
 	return s
 }
 
@@ -140,6 +141,7 @@ func (s *Server) find(k cs.Ref, now time.Time) (*object, state, error) {
 }
 
 func notFound(k cs.Ref) error {
-	what := map[cs.Kind]string{cs.Cluster: "Cluster", cs.NodePool: "Node pool", cs.ExternalAuth: "External auth"}[k.Kind]
+	what := map[cs.Kind]string{cs.Cluster: "Cluster", cs.NodePool: "Node pool", cs.ExternalAuth: "External auth",
+		cs.BreakGlassCredential: "Break glass credential"}[k.Kind]
 	return &failure{http.StatusNotFound, fmt.Sprintf("%s with id '%s' not found", what, idOf(k))}
 }
