@@ -18,5 +18,9 @@
 // Config.Timeout, and then has Config.Timeout for itself: it is over after twice
 // that.
 //
+// A list is read to its end, whatever its pages, or is an error; each page is a
+// call, and counts as one. [Client.Statuses] alone makes do with a part: what it
+// lacks is to be asked for one by one.
+//
 // States are passed on as CS spells them, unknown ones included.
 package cs
