@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -68,13 +69,22 @@ func pageOf[L interface{ Slice() []T }, T any](resp interface {
 	items, hasItems := resp.GetItems()
 	total, hasTotal := resp.GetTotal()
 	page := listed[T]{total: total, hasTotal: hasTotal}
-	page.reply = reply{status: resp.Status(), body: hasItems || hasTotal, err: err}
+	page.reply = reply{status: resp.Status(), body: hasItems || hasTotal, err: brief(err)}
 	if hasItems {
 		page.items = items.Slice()
 	} else {
 		page.flaw = errNoItems
 	}
 	return page
+}
+
+// brief takes the query out of a network error: a search has a hundred ids in it.
+func brief(err error) error {
+	var network *url.Error
+	if errors.As(err, &network) {
+		network.URL, _, _ = strings.Cut(network.URL, "?")
+	}
+	return err
 }
 
 // pages is what was read of a list so far.

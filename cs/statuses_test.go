@@ -285,6 +285,17 @@ func TestStatusesErrorIsTheWorst(t *testing.T) {
 	})
 }
 
+// TestStatusesErrorIsShort: it goes into logs, and a search does not belong there.
+func TestStatusesErrorIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		_, err := r.Statuses(t.Context(), many(cs.Cluster, 100))
+		if sortOf(err) != unavailable || len(err.Error()) > 300 || strings.Contains(err.Error(), "x099") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestStatusesAreBounded(t *testing.T) {
 	var refs []cs.Ref
 	for i := range 50 {

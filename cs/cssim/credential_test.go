@@ -118,11 +118,11 @@ func TestCredentialsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cssim.Options{StaleAfterDelete: -1})
 		plant(t, w.sim, cssim.Planted{InternalID: clusterC, State: "ready"})
-		end := time.Now().Add(time.Hour)
+		end := time.Now().Add(10 * time.Minute)
 		w.want(201, "POST", credentials, `{"id":"b","kubeconfig":"mine","status":"issued","expiration_timestamp":"`+end.UTC().Format(time.RFC3339)+`"}`)
 		states := w.watchCredential("expired")
 		wantStates(t, states, "created issued expired")
-		wantSpan(t, "life", states[2].after, time.Hour, time.Hour+time.Second)
+		wantSpan(t, "life", states[2].after, 10*time.Minute, 10*time.Minute+time.Second)
 		// What has expired is not revoked.
 		w.want(204, "DELETE", credentials, "")
 		wantStates(t, w.watchCredential("expired"), "expired")
@@ -152,7 +152,7 @@ func TestPlantedCredentials(t *testing.T) {
 		"dreaming":            "dreaming",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, cssim.Options{Durations: cssim.Durations{CredentialLife: cssim.Between{Min: time.Hour, Max: time.Hour}}})
+			w := newWorld(t, cssim.Options{Durations: cssim.Durations{CredentialLife: cssim.Between{Min: 10 * time.Minute, Max: 10 * time.Minute}}})
 			plant(t, w.sim, cssim.Planted{InternalID: credentialB, State: state})
 			words := strings.Fields(want)
 			wantStates(t, w.watchCredential(words[len(words)-1]), want)
@@ -320,7 +320,7 @@ func TestFailedChecks(t *testing.T) {
 				}
 			}
 		}
-		w := newWorld(t, cssim.Options{FailureRate: 1, FailedChecks: 3, Seed: 4})
+		w := newWorld(t, cssim.Options{FailureRate: 1, FailedChecks: 3, Seed: 4, Speed: 60})
 		failures := map[string]bool{}
 		for i := range 12 {
 			path := fmt.Sprintf("%s%d", clusterC, i)
