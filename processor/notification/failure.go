@@ -26,11 +26,11 @@ func failure(ctx context.Context, err error) *UnavailableError {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &UnavailableError{Reason: "certificate not trusted", result: resultTLS}
 	}
-	if tlsFailed(err) {
-		return &UnavailableError{Reason: "no TLS connection", result: resultTLS}
-	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return &UnavailableError{Reason: "not connected", result: resultConnection}
+	}
+	if _, ok := errors.AsType[*setupError](err); ok {
+		return &UnavailableError{Reason: "no TLS connection", result: resultTLS}
 	}
 	return &UnavailableError{Reason: "connection ended without a usable answer", result: resultConnection}
 }
@@ -38,12 +38,4 @@ func failure(ctx context.Context, err error) *UnavailableError {
 func timedOut(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
-}
-
-func tlsFailed(err error) bool {
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[tls.RecordHeaderError](err)
-	return ok
 }

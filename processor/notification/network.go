@@ -48,7 +48,7 @@ func newNetwork(dialer *net.Dialer) *network {
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	conn, err := n.transport.NewClientConn(req.Context(), "https", net.JoinHostPort(req.URL.Hostname(), port))
 	if err != nil {
-		return nil, err
+		return nil, &setupError{err}
 	}
 	resp, err := conn.RoundTrip(req)
 	if err != nil {
@@ -58,6 +58,13 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = &lastBody{resp.Body, conn}
 	return resp, nil
 }
+
+// setupError means that nothing was sent: there was no connection to send on.
+type setupError struct{ err error }
+
+// Error is not for showing: it may hold what a server sent.
+func (e *setupError) Error() string { return "connect: " + e.err.Error() }
+func (e *setupError) Unwrap() error { return e.err }
 
 // lastBody is the body of the only answer on a connection.
 type lastBody struct {

@@ -2,6 +2,7 @@ package notification
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"log"
@@ -76,11 +77,18 @@ type rig struct {
 
 func newRig(t *testing.T, h http.HandlerFunc, change ...func(*Config)) *rig {
 	t.Helper()
+	return newRigOver(t, nil, h, change...)
+}
+
+// newRigOver is newRig with what the server has to say of TLS; nil: the usual.
+func newRigOver(t *testing.T, c *tls.Config, h http.HandlerFunc, change ...func(*Config)) *rig {
+	t.Helper()
 	r := newRigAt(t, newPipes(), change...)
 	server := httptest.NewUnstartedServer(h)
 	server.Listener.Close()
 	server.Listener = r.pipes
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that must fail
+	server.TLS = c
 	server.StartTLS()
 	t.Cleanup(func() {
 		server.Close()
