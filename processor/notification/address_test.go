@@ -53,11 +53,7 @@ func TestNamesThatLeadInside(t *testing.T) {
 		"127.0.0.1", "169.254.169.254", "10.0.0.1 10.0.0.2 192.168.0.1", "168.63.129.16", "0.0.0.0",
 		"::1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "127.0.0.1 ::1",
 	} {
-		names := newNames(strings.Fields(addresses)...)
-		dialer := newDialer()
-		dialer.Resolver = &net.Resolver{PreferGo: true, Dial: names.dial}
-		r := newRigAt(t, nil)
-		r.carrier = newNetwork(dialer)
+		r := newRigWith(t, newNames(strings.Fields(addresses)...))
 		err := r.Send(t.Context(), "https://management.azure.com/x?token="+secret, payload)
 		unavailable(t, err)
 		first, _, _ := strings.Cut(addresses, " ")

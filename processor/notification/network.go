@@ -16,22 +16,21 @@ const maxHeader = 64 << 10
 // and so nothing stays open between them: no idle connection to look after, no
 // request that the transport repeats on a second connection unasked, no address
 // that was checked long ago. HTTP/2 would gain nothing over that.
-type network struct{ transport *http.Transport }
+type network struct {
+	dialer    *net.Dialer // connects to public addresses only
+	transport *http.Transport
+}
 
-// newDialer returns a dialer that connects to public addresses only.
-func newDialer() *net.Dialer {
-	return &net.Dialer{
+func newNetwork() *network {
+	dialer := &net.Dialer{
 		Control: guard,
 		// The C library's resolver cannot be interrupted: its goroutine would
 		// outlive the call.
 		Resolver: &net.Resolver{PreferGo: true},
 	}
-}
-
-func newNetwork(dialer *net.Dialer) *network {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &network{&http.Transport{
+	return &network{dialer, &http.Transport{
 		Proxy:                  nil, // not even from the environment: a proxy would resolve names unguarded
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},

@@ -100,7 +100,24 @@ func newRigOver(t *testing.T, c *tls.Config, h http.HandlerFunc, change ...func(
 	return r
 }
 
+// newRigAt is a rig whose dialer asks p.
 func newRigAt(t *testing.T, p *pipes, change ...func(*Config)) *rig {
+	t.Helper()
+	r := newBareRig(t, change...)
+	r.pipes = p
+	r.network(t).transport.DialContext = p.dial
+	return r
+}
+
+// newRigWith is a rig that has the dialer of New, and a name server.
+func newRigWith(t *testing.T, n names) *rig {
+	t.Helper()
+	r := newBareRig(t)
+	r.network(t).dialer.Resolver = &net.Resolver{PreferGo: true, Dial: n.dial}
+	return r
+}
+
+func newBareRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Hosts = append(cfg.Hosts, host, "*."+host)
@@ -112,9 +129,7 @@ func newRigAt(t *testing.T, p *pipes, change ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{s, p, registry}
-	r.network(t).transport.DialContext = p.dial
-	return r
+	return &rig{Sender: s, registry: registry}
 }
 
 func (r *rig) network(t *testing.T) *network {

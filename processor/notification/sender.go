@@ -43,7 +43,7 @@ func New(cfg Config, deps Deps) (*Sender, error) {
 		return nil, fmt.Errorf("register notification metrics: %w", err)
 	}
 	if deps.Transport == nil {
-		deps.Transport = newNetwork(newDialer())
+		deps.Transport = newNetwork()
 	}
 	return &Sender{
 		hosts:   newHosts(cfg.Hosts),

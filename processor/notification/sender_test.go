@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -323,9 +322,7 @@ func TestNoConnection(t *testing.T) {
 		if counts := r.counts(t); counts["connection"] != 1 {
 			t.Errorf("counted %v", counts)
 		}
-		dialer := newDialer()
-		dialer.Resolver = &net.Resolver{PreferGo: true, Dial: newNames().dial} // says that there is no address
-		r.carrier = newNetwork(dialer)
+		r = newRigWith(t, newNames()) // says that there is no address
 		err := r.Send(t.Context(), uri, payload)
 		if unavailable(t, err); !strings.HasSuffix(err.Error(), "host name not resolved") {
 			t.Error(err)
@@ -407,7 +404,7 @@ func TestProxiesOfTheEnvironmentAreNotAsked(t *testing.T) {
 			t.Errorf("dialled %s", address)
 		}
 	})
-	if newNetwork(newDialer()).transport.Proxy != nil {
+	if newNetwork().transport.Proxy != nil {
 		t.Error("a proxy may be asked")
 	}
 }

@@ -172,7 +172,7 @@ func FuzzURI(f *testing.F) {
 // dialed returns the address that a request to the URL connects to.
 func dialed(t *testing.T, target *url.URL) (address string) {
 	t.Helper()
-	n := newNetwork(newDialer())
+	n := newNetwork()
 	n.transport.DialContext = func(_ context.Context, _, to string) (net.Conn, error) {
 		address = to
 		return nil, errDialed

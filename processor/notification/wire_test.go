@@ -39,7 +39,7 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) Close() error {
 	w.once.Do(func() {
 		close(w.done)
-		w.Conn.SetReadDeadline(time.Unix(1, 0))
+		w.SetReadDeadline(time.Unix(1, 0))
 		w.Conn.SetWriteDeadline(time.Now().Add(time.Second))
 	})
 	return nil
