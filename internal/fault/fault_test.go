@@ -328,7 +328,7 @@ func TestOverHTTP(t *testing.T) {
 	if code, _ := ask("DELETE", "/?name=two", ""); code != http.StatusNotFound {
 		t.Errorf("have %d for a rule that is not there", code)
 	}
-	if code, _ := ask("DELETE", "/?nmae=one", ""); code != http.StatusNotFound || len(r.Reports()) != 1 {
+	if code, _ := ask("DELETE", "/?id=one", ""); code != http.StatusNotFound || len(r.Reports()) != 1 {
 		t.Errorf("have %d for a misspelt name, %d rules are left", code, len(r.Reports()))
 	}
 	if code, _ := ask("DELETE", "/", ""); code != http.StatusNoContent || len(r.Reports()) != 0 {
