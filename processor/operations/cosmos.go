@@ -24,13 +24,12 @@ const (
 // container, answers.
 var errNotFound = errors.New("not found")
 
-// errUnproven: something says that there is no such item, but it may only lag (no
-// replica is as new as the session token, and one was asked without it), or it is
-// not the account.
-var errUnproven = errors.New("not found, and that is not proven")
+// errUnproven: no replica is as new as the session token, and the one that was
+// asked without it has no such item. It may only lag.
+var errUnproven = errors.New("not found, and no replica is as new as the session token")
 
-// errForeign: an answer of success that is not what was asked for. Something
-// between us and the database may have given it, so it proves nothing.
+// errForeign: an answer of success, or of absence, that is not what was asked for.
+// Something between us and the database may have given it, so it proves nothing.
 var errForeign = errors.New("the answer is not what was asked for")
 
 // item is one version of a document.
@@ -64,7 +63,7 @@ func (h *Handler) readOnce(ctx context.Context, partition, id, session string) (
 			if sentByAccount(err) {
 				err = errNotFound
 			} else {
-				err = errUnproven
+				err = errForeign
 			}
 		}
 		return item{}, fmt.Errorf("read document: %w", err)
