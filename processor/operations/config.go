@@ -11,7 +11,7 @@ type Config struct {
 	PollInterval time.Duration `env:"POLL_INTERVAL" help:"time between two looks at an operation that has not ended"`
 	SettleTime   time.Duration `env:"SETTLE_TIME" help:"time from the first look at an update after which an unchanged ready or error is believed to be its outcome"`
 	UnseenGrace  time.Duration `env:"UNSEEN_GRACE" help:"age of an operation from which a 404 on an object that was never seen is believed"`
-	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or an unchanged answer to an update, must be seen on"`
+	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or the outcome of an update, must be seen on"`
 	LockTTL      time.Duration `env:"LOCK_TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
 	LockMargin   time.Duration `env:"LOCK_MARGIN" help:"how long before its end a lock is not trusted any more"`
 	LockWait     time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`

@@ -81,7 +81,8 @@ func TestOlderAnswerIsNoOutcome(t *testing.T) {
 }
 
 // TestUsualRhythmLosesNoTime holds that looks that come when they are due are
-// never put off by the one before: every outcome is written at the first of them.
+// never put off by the one before: every outcome is found at the first of them, and
+// written at the look that confirms it.
 func TestUsualRhythmLosesNoTime(t *testing.T) {
 	for _, latency := range []time.Duration{0, 3 * time.Microsecond, 2 * time.Second} {
 		for seed := range uint64(5) {
@@ -92,11 +93,15 @@ func TestUsualRhythmLosesNoTime(t *testing.T) {
 				last, steps := r.drive(dispatch.Change{Key: key("op-1")})
 				now := time.Now()
 				late := now.Sub(r.outcome())
-				if last.Label != Succeeded || late < 0 || late > DefaultConfig().PollInterval+latency {
+				if last.Label != Succeeded || late < 0 || late > DefaultConfig().PollInterval+DefaultConfig().ConfirmDelay+2*latency {
 					t.Errorf("latency %v, seed %d: %s %v after its object", latency, seed, last.Label, late)
 				}
 				for i, step := range steps[:len(steps)-1] {
-					if step.After != DefaultConfig().PollInterval {
+					want := DefaultConfig().PollInterval
+					if i == len(steps)-2 {
+						want = DefaultConfig().ConfirmDelay
+					}
+					if step.After != want {
 						t.Errorf("latency %v, seed %d: the look after %d of %d is in %v", latency, seed, i+1, len(steps), step.After)
 					}
 				}

@@ -199,15 +199,16 @@ func failed(cfg Config, in Input, d *Decision) {
 }
 
 // believed tells whether ready or error is the outcome of an update rather than
-// the state from before it: the object was seen changing one interval after the
-// first look or later, or it has been so on two looks past the settle time. A
-// change that is seen sooner, or that is stored, may be the one before this update,
-// if a replica of Cluster Service that lags showed it. Both times count from the
-// first look, on one clock: a front end's clock that is behind must not cut them
-// short, and after a takeover they merely begin again.
+// the state from before it: it has been so on two looks after the object was seen
+// changing, one interval after the first look or later, or past the settle time.
+// One look is not enough, for the state may flap. A change that is seen sooner, or
+// that is stored, may be the one before this update, if a replica of Cluster Service
+// that lags showed it. All times count from the first look, on one clock: a front
+// end's clock that is behind must not cut them short, and after a takeover they
+// merely begin again.
 func believed(cfg Config, in Input, d *Decision) bool {
 	if d.Seen.Moving.Sub(in.Seen.First) >= cfg.PollInterval {
-		return current(cfg, in, d)
+		return current(cfg, in, d) && confirmed(cfg, in.Now, &d.Seen.Settled, d)
 	}
 	d.Reason = "answer may be from before the update"
 	if wait := cfg.SettleTime - in.Now.Sub(in.Seen.First); wait > 0 {
