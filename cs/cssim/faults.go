@@ -50,8 +50,8 @@ type Effect struct {
 	// State is shown in place of the object's own, in the object and its status.
 	// Nothing happens to the object, and 404 remains 404.
 	State string `json:"state,omitempty"`
-	// Flap shows updating for ready, and ready for updating, at every second hit
-	// of the rule, the first one included. A list is one hit, whatever is in it.
+	// Flap shows updating for ready, and ready for updating, at every second look
+	// at an object, the first one included.
 	Flap bool `json:"flap,omitempty"`
 	// Stale makes reads and lists show which objects there were, and in which
 	// state, this long ago. The rest of an object is as it is now.
@@ -119,15 +119,14 @@ func (r request) attribute(name string) string {
 	return r.Method
 }
 
-// merge puts effects together. In what it returns, Flap says that this very
-// request is to see the wrong state.
+// merge puts effects together.
 func merge(hits []fault.Hit[Effect]) Effect {
 	all := Effect{Effect: fault.Merge(hits)}
 	var nulls []string
 	for _, hit := range hits {
 		e := hit.Effect
 		all.State = cmp.Or(all.State, e.State)
-		all.Flap = all.Flap || e.Flap && hit.Number%2 == 1
+		all.Flap = all.Flap || e.Flap
 		all.Stale = cmp.Or(all.Stale, e.Stale)
 		all.Skew = cmp.Or(all.Skew, e.Skew)
 		all.DropStatus = all.DropStatus || e.DropStatus

@@ -16,7 +16,7 @@ func (s *Server) get(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusOK, o.render(r.api, r.effect.show(st))}, nil
+	return answer{http.StatusOK, o.render(r.api, o.show(r.effect, st))}, nil
 }
 
 func (s *Server) getStatus(r request) (answer, error) {
@@ -24,7 +24,7 @@ func (s *Server) getStatus(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{http.StatusOK, o.renderStatus(r.api, r.effect.show(st))}, nil
+	return answer{http.StatusOK, o.renderStatus(r.api, o.show(r.effect, st))}, nil
 }
 
 // look finds an object for a reader, whose visit is noted even if it is gone.
@@ -77,7 +77,7 @@ func (s *Server) post(r request) (answer, error) {
 	o := s.object(k)
 	o.body = body
 	s.create(o, r.now)
-	return answer{http.StatusCreated, o.render(r.api, r.effect.show(o.stateAt(r.now)))}, nil
+	return answer{http.StatusCreated, o.render(r.api, o.show(r.effect, o.stateAt(r.now)))}, nil
 }
 
 func (s *Server) patch(r request) (answer, error) {
@@ -98,7 +98,7 @@ func (s *Server) patch(r request) (answer, error) {
 	}
 	maps.Copy(o.body, body)
 	s.update(o, r.now)
-	return answer{http.StatusOK, o.render(r.api, r.effect.show(o.stateAt(r.now)))}, nil
+	return answer{http.StatusOK, o.render(r.api, o.show(r.effect, o.stateAt(r.now)))}, nil
 }
 
 func (s *Server) delete(r request) (answer, error) {

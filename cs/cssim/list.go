@@ -50,7 +50,7 @@ func (s *Server) list(r request) (answer, error) {
 	items := []any{} // never null
 	for _, o := range found[from:to] {
 		o.read(r.agent, r.now)
-		items = append(items, o.render(r.api, r.effect.show(o.stateAt(r.asOf))))
+		items = append(items, o.render(r.api, o.show(r.effect, o.stateAt(r.asOf))))
 	}
 	return answer{http.StatusOK, envelope(r.ref.Kind.String()+"List", page, items, len(found))}, nil
 }

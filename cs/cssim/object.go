@@ -50,13 +50,14 @@ type object struct {
 	failing   int               // how many checks fail, where checks has none
 	expires   time.Time         // credentials only
 	reads     uint64            // how often it was asked for: seeds the latency
+	flapped   bool              // the last look under Effect.Flap saw the wrong state
 }
 
 // restart ends what the object was from a moment on. What it was before is kept
 // for stale reads.
 func (o *object) restart(at time.Time) {
 	o.life = slices.DeleteFunc(o.life, func(s state) bool { return !s.from.Before(at) })
-	o.created = at
+	o.created, o.flapped = at, false
 }
 
 // stateAt is the latest state that began by now.

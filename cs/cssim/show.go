@@ -8,14 +8,18 @@ import (
 	"time"
 )
 
-// show gives a state as a client is to see it.
-func (e Effect) show(st state) state {
+// show gives a state of the object as a client is to see it.
+func (o *object) show(e Effect, st state) state {
+	if e.Flap {
+		o.flapped = !o.flapped
+	}
+	wrong := e.Flap && o.flapped
 	switch {
 	case e.State != "":
 		st.name = e.State
-	case e.Flap && st.name == stateReady:
+	case wrong && st.name == stateReady:
 		st.name = stateUpdating
-	case e.Flap && st.name == stateUpdating:
+	case wrong && st.name == stateUpdating:
 		st.name = stateReady
 	}
 	return st

@@ -103,8 +103,8 @@ func TestWhen(t *testing.T) {
 					r.Fire(request("write", "a"))
 					hits := r.Fire(request("read", "a"))
 					have.WriteString(map[int]string{0: ".", 1: "x"}[len(hits)])
-					if n := strings.Count(have.String(), "x"); len(hits) > 0 && (hits[0].Number != n || hits[0].Seed != 7) {
-						t.Errorf("hit %d has the number %d", n, hits[0].Number)
+					if len(hits) > 0 && hits[0].Seed != 7 {
+						t.Errorf("a hit has the seed %d", hits[0].Seed)
 					}
 					time.Sleep(time.Second)
 				}

@@ -128,8 +128,6 @@ type Hit[E Effects] struct {
 	// Seed is the rule's: what an effect leaves to chance for all its hits alike
 	// follows from it.
 	Seed uint64
-	// Number is which of the rule's hits this is, from 1.
-	Number int
 	// Chance belongs to this hit: what an effect leaves to chance follows from
 	// it. It is from 0 to below 1.
 	Chance float64
@@ -146,7 +144,7 @@ func (r *Rules[E]) Fire(of func(attribute string) string) []Hit[E] {
 	var hits []Hit[E]
 	for _, c := range r.list {
 		if c.lasts(now) && c.Match.matches(of) && c.fires() {
-			hits = append(hits, Hit[E]{c.Name, c.Effect, c.When.Seed, c.hits, c.rng.Float64()})
+			hits = append(hits, Hit[E]{c.Name, c.Effect, c.When.Seed, c.rng.Float64()})
 		}
 	}
 	return hits

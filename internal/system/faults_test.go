@@ -111,6 +111,7 @@ var csFaults = map[string]trouble[cssim.Effect]{
 	"hang for minutes": {nil, fault.When{Delay: 20 * second, For: 120 * second}, cssim.Effect{Effect: fault.Effect{Reply: fault.Hang}}},
 	"cut":              {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Cut}}},
 	"short":            {nil, often(), cssim.Effect{Effect: fault.Effect{Reply: fault.Short}}},
+	"flapping":         {nil, fault.When{}, cssim.Effect{Flap: true}},
 	"unknown state":    {nil, often(), cssim.Effect{State: "hibernating"}},
 	"no state":         {nil, often(), cssim.Effect{Null: "state"}},
 	"null booleans":    {fault.Match{"kind": "status", "object": "cluster"}, often(), cssim.Effect{Null: "dns_ready|oidc_ready"}},
