@@ -32,3 +32,23 @@ func TestUpdateBeforeIsNoChange(t *testing.T) {
 		})
 	}
 }
+
+// TestFlappingStateIsNoOutcome lets every second look at an object that is updating
+// see it ready: none of them ends the update, and the end is found when that is
+// over.
+func TestFlappingStateIsNoOutcome(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			r := updating(t, seed)
+			r.update()
+			flap := cssim.Fault{Name: "flap", When: fault.When{For: fault.Duration(3 * time.Minute)}, Effect: cssim.Effect{Flap: true}}
+			if err := r.sim.Faults().Add(flap); err != nil {
+				t.Fatal(err)
+			}
+			last, _ := r.drive(dispatch.Change{Key: key("op-1")})
+			if now, end := time.Now(), r.outcome(); last.Label != Succeeded || now.Before(end) {
+				t.Errorf("seed %d: %s %v before its object", seed, last.Label, end.Sub(now))
+			}
+		})
+	}
+}
