@@ -140,7 +140,7 @@ func TestClosedSocket(t *testing.T) {
 	for kind, want := range map[string]string{"read": "read 6", "create": "create 1"} {
 		t.Run(kind, func(t *testing.T) {
 			if kind == "read" && testing.Short() {
-				t.Skip("takes 4 s")
+				t.Skip("SKIPPED with -short: azcosmos retries for 4 s of real time")
 			}
 			r := newRig(t)
 			socket := httptest.NewServer(r.server)

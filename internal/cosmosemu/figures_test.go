@@ -59,7 +59,7 @@ func milliseconds(r testing.BenchmarkResult) float64 {
 // the median of three runs of -test.benchtime each.
 func TestFigures(t *testing.T) {
 	if !*measureFigures {
-		t.Skip("measures only when asked to, with -figures")
+		t.Skip("SKIPPED: measures only when asked to, by -figures (make bench)")
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Fprintf(t.Output(), "%s, GOMAXPROCS %d, GOGC %q, GOMEMLIMIT %q, load before %.14s; items of 1 KB in %d partition keys; %d clients for each processor\n",

@@ -308,21 +308,7 @@ func TestQueryOfPartsByKey(t *testing.T) {
 }
 
 func TestHierarchicalPartitionKey(t *testing.T) {
-	r := newRig(t)
-	database, err := r.client.NewDatabase("db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
-		ID: "levels", PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{
-			Paths: []string{"/a", "/b"}, Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2,
-		},
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if r.items, err = r.client.NewContainer("db", "levels"); err != nil {
-		t.Fatal(err)
-	}
+	r := newRigOfLevels(t)
 	for _, key := range [][2]string{{"1", "x"}, {"1", "y"}, {"2", "x"}, {"1x", ""}} {
 		_, err := r.items.CreateItem(t.Context(), pk(key[0]).AppendString(key[1]), fmt.Appendf(nil, `{"id":"i","a":%q,"b":%q}`, key[0], key[1]), nil)
 		if err != nil {
@@ -347,7 +333,7 @@ func TestHierarchicalPartitionKey(t *testing.T) {
 			t.Errorf("%s: %d rows, want %d: %v", test.query, len(rows), test.rows, err)
 		}
 	}
-	_, err = r.items.ReadItem(t.Context(), pk("1"), "i", nil)
+	_, err := r.items.ReadItem(t.Context(), pk("1"), "i", nil)
 	r.refused(err, http.StatusBadRequest, "1001")
 }
 

@@ -215,21 +215,7 @@ func TestQueryPlan(t *testing.T) {
 
 // TestQueryPlanRanges finds where to ask in a container with two levels of keys.
 func TestQueryPlanRanges(t *testing.T) {
-	r := newRig(t)
-	database, err := r.client.NewDatabase("db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
-		ID: "levels", PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{
-			Paths: []string{"/a", "/b"}, Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2,
-		},
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if r.items, err = r.client.NewContainer("db", "levels"); err != nil {
-		t.Fatal(err)
-	}
+	r := newRigOfLevels(t)
 	prefix, whole := epk.Of("x"), epk.V2(epk.String("x"), epk.Number(1))
 	for _, test := range []struct {
 		query    string

@@ -53,6 +53,27 @@ func newRigWith(t *testing.T, o cosmosemu.Options, containers ...cosmosemu.Conta
 	return r
 }
 
+// newRigOfLevels has items with a partition key of two levels, /a and /b.
+func newRigOfLevels(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	database, err := r.client.NewDatabase("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
+		ID: "levels", PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{
+			Paths: []string{"/a", "/b"}, Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2,
+		},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r.items, err = r.client.NewContainer("db", "levels"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // endpoint is unique to the test: azcosmos caches by host in the whole process.
 func (r *rig) endpoint() string {
 	name := strings.NewReplacer("/", "-", "_", "-", " ", "-").Replace(strings.ToLower(r.Name()))
