@@ -9,14 +9,21 @@ import (
 // Config holds the times that steps keep to.
 type Config struct {
 	PollInterval time.Duration `env:"POLL_INTERVAL" help:"time between two looks at an operation that has not ended"`
-	SettleTime   time.Duration `env:"SETTLE_TIME" help:"time from the first look at an update after which an unchanged ready or error is believed to be its outcome"`
+	SettleTime   time.Duration `env:"SETTLE_TIME" help:"time from the first look at an update, or a revocation, after which an unchanged outcome is believed to be its own"`
 	UnseenGrace  time.Duration `env:"UNSEEN_GRACE" help:"age of an operation from which a 404 on an object that was never seen is believed"`
-	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or the outcome of an update, must be seen on"`
-	LockTTL      time.Duration `env:"LOCK_TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
-	LockMargin   time.Duration `env:"LOCK_MARGIN" help:"how long before its end a lock is not trusted any more"`
-	LockWait     time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`
-	LockRetry    time.Duration `env:"LOCK_RETRY" help:"mean time between two tries for a busy lock"`
-	Timeout      time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
+	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or the outcome of an update or of a revocation, must be seen on"`
+
+	DeadlineCreate     time.Duration `env:"DEADLINE_CREATE" help:"age at which a create that has not ended has failed, if Cluster Service answers"`
+	DeadlineUpdate     time.Duration `env:"DEADLINE_UPDATE" help:"the same of an update"`
+	DeadlineDelete     time.Duration `env:"DEADLINE_DELETE" help:"the same of a delete"`
+	DeadlineCredential time.Duration `env:"DEADLINE_CREDENTIAL" help:"the same of a request for a credential, or of a revocation"`
+	DeadlineConfirm    time.Duration `env:"DEADLINE_CONFIRM" help:"how long Cluster Service must have answered without ending an operation that is past its deadline; its silence fails nothing"`
+
+	LockTTL    time.Duration `env:"LOCK_TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
+	LockMargin time.Duration `env:"LOCK_MARGIN" help:"how long before its end a lock is not trusted any more"`
+	LockWait   time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`
+	LockRetry  time.Duration `env:"LOCK_RETRY" help:"mean time between two tries for a busy lock"`
+	Timeout    time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
 }
 
 // DefaultConfig returns the defaults.
@@ -26,11 +33,18 @@ func DefaultConfig() Config {
 		SettleTime:   30 * time.Second,
 		UnseenGrace:  120 * time.Second,
 		ConfirmDelay: time.Second,
-		LockTTL:      10 * time.Second,
-		LockMargin:   2 * time.Second,
-		LockWait:     3 * time.Second,
-		LockRetry:    200 * time.Millisecond,
-		Timeout:      10 * time.Second,
+
+		DeadlineCreate:     time.Hour,
+		DeadlineUpdate:     time.Hour,
+		DeadlineDelete:     12 * time.Hour,
+		DeadlineCredential: 20 * time.Minute,
+		DeadlineConfirm:    5 * time.Minute,
+
+		LockTTL:    10 * time.Second,
+		LockMargin: 2 * time.Second,
+		LockWait:   3 * time.Second,
+		LockRetry:  200 * time.Millisecond,
+		Timeout:    10 * time.Second,
 	}
 }
 
@@ -46,12 +60,21 @@ func (c Config) Validate() error {
 	positive("SETTLE_TIME", c.SettleTime)
 	positive("UNSEEN_GRACE", c.UnseenGrace)
 	positive("CONFIRM_DELAY", c.ConfirmDelay)
+	positive("DEADLINE_CREATE", c.DeadlineCreate)
+	positive("DEADLINE_UPDATE", c.DeadlineUpdate)
+	positive("DEADLINE_DELETE", c.DeadlineDelete)
+	positive("DEADLINE_CREDENTIAL", c.DeadlineCredential)
+	positive("DEADLINE_CONFIRM", c.DeadlineConfirm)
 	positive("LOCK_MARGIN", c.LockMargin)
 	positive("LOCK_WAIT", c.LockWait)
 	positive("LOCK_RETRY", c.LockRetry)
 	positive("TIMEOUT", c.Timeout)
 	if c.LockTTL < time.Second || c.LockTTL%time.Second != 0 {
 		problems = append(problems, errors.New("LOCK_TTL: must be whole seconds, at least one"))
+	}
+	if c.PollInterval > 0 && c.DeadlineConfirm > 0 && c.DeadlineConfirm < 4*c.PollInterval {
+		// With fewer looks than that a gap between two of them cannot be told.
+		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times POLL_INTERVAL"))
 	}
 	if c.LockMargin >= c.LockTTL {
 		problems = append(problems, errors.New("LOCK_MARGIN: must be less than LOCK_TTL"))

@@ -222,6 +222,12 @@ func lastSegment(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
+// foreign tells whether another than Cluster Service does the work: the newest
+// generation names, in the operation, the document by which it follows it.
+func (op operation) foreign() bool {
+	return op.properties.has("systemAdminCredentialRequest") || op.properties.has("systemAdminCredentialRevocation")
+}
+
 // canonical gives s the spelling of the candidate that differs in case only.
 // Both are compared in lower case, as the queries do: EqualFold knows more
 // letters that differ in case only, and the two have to agree.
@@ -245,6 +251,7 @@ const (
 	labelNoStatus     = "NoStatus"     // none stored: active
 	labelOtherStatus  = "OtherStatus"  // not one known here: active
 	labelNoInternalID = "NoInternalID" // active, and nothing to ask Cluster Service for yet
+	labelUnknownState = "UnknownState" // active, and nothing follows from what Cluster Service says
 )
 
 // label maps a status to a bounded set.

@@ -66,6 +66,7 @@ type look struct {
 	seen Seen
 	ref  cs.Ref
 	ans  Answer
+	bare bool // see Input.Bare
 	log  *zap.Logger
 	etag string // of the version that was looked at
 	// session is the newest token that is known to cover op.
@@ -121,20 +122,23 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 		return l.ended(), nil
 	}
 	switch op.request {
-	case Create, Update, Delete:
+	case Create, Update, Delete, RequestCredential, RevokeCredentials:
 	default:
 		return l.leaveAlone(reasonRequest, "request is not handled"), nil
 	}
+	if op.foreign() {
+		return l.leaveAlone(reasonForeign, "another moves this operation"), nil
+	}
 	if op.internalID == "" {
-		return l.waitForID(), nil
+		return l.lookUnnamed(ctx)
 	}
 	ref, err := cs.ParseRef(op.internalID)
 	if err != nil {
 		return l.quarantine("properties.internalId is not a path of cluster service"), nil //nolint:nilerr // the document's fault, not ours
 	}
 	l.ref, l.kind = ref, ref.Kind
-	if _, handled := pending[ref.Kind]; !handled {
-		return l.leaveAlone(reasonKind, "kind is not handled"), nil
+	if meanings(ref.Kind, op.request) == nil {
+		return l.leaveAlone(reasonKind, "request does not fit the kind of object"), nil
 	}
 	if wait := time.Until(l.seen.Due); l.c.Source != dispatch.Due && wait > 0 {
 		// The next look is due already.
@@ -172,27 +176,6 @@ func (l *look) take(op operation) {
 	if ref, err := cs.ParseRef(op.internalID); err == nil {
 		l.kind = ref.Kind
 	}
-}
-
-// ask asks Cluster Service. A 404 on the status is no proof: older versions have
-// no status where the object is.
-func (l *look) ask(ctx context.Context) error {
-	l.announce()
-	status, err := l.h.deps.CS.Status(ctx, l.ref)
-	if errors.Is(err, cs.ErrNotFound) && l.ref.Kind != cs.ExternalAuth {
-		if err = l.h.deps.CS.Exists(ctx, l.ref); err == nil {
-			status = cs.Status{} // there, and without a state
-		}
-	}
-	switch {
-	case errors.Is(err, cs.ErrNotFound):
-		l.ans = Answer{Gone: true}
-	case err != nil:
-		return fmt.Errorf("ask cluster service for %s: %w", l.ref.Kind, err)
-	default:
-		l.ans = Answer{Status: status}
-	}
-	return nil
 }
 
 // announce logs that, and how, a version came up that was not looked at before.

@@ -27,7 +27,8 @@ const (
 	kindNone          = "none"         // not known, or none
 	requestOther      = "other"        // not one of the five
 	reasonRequest     = "request"      // left alone: request not handled
-	reasonKind        = "kind"         // left alone: kind not handled
+	reasonKind        = "kind"         // left alone: request does not fit the kind
+	reasonForeign     = "foreign"      // left alone: moved by another
 	reasonNoOperation = "no_operation" // left alone: a link to an operation that does not exist
 )
 
@@ -74,9 +75,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 // preset makes the series exist from the start, so that a rate sees the first event.
 func (m *metrics) preset() {
-	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth} {
+	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth, cs.BreakGlassCredential} {
 		m.unknown.WithLabelValues(kind.String())
-		for _, request := range []string{Create, Update, Delete} {
+		for _, request := range []string{Create, Update, Delete, RequestCredential, RevokeCredentials} {
+			if meanings(kind, request) == nil {
+				continue
+			}
 			for _, result := range []string{resultUnchanged, resultWritten, resultConflict, resultLockBusy, resultError} {
 				m.handled.WithLabelValues(request, kind.String(), result)
 			}
@@ -85,7 +89,7 @@ func (m *metrics) preset() {
 			}
 		}
 	}
-	for _, reason := range []string{reasonRequest, reasonKind, reasonNoOperation} {
+	for _, reason := range []string{reasonRequest, reasonKind, reasonForeign, reasonNoOperation} {
 		m.leftAlone.WithLabelValues(reason)
 	}
 }

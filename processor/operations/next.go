@@ -3,21 +3,24 @@ package operations
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"opfeed/cs"
 )
 
-// Answer is what Cluster Service says of the object of an operation.
+// Answer is what Cluster Service says of the object of an operation. The zero
+// value is an object that is there and says nothing.
 type Answer struct {
-	Gone   bool // 404 on the object itself
-	Status cs.Status
+	NoID       bool // it was not asked: the document names no object yet
+	Gone       bool // 404 on the object itself
+	Unreadable bool // it answered, but nothing that is this object's state
+	Status     cs.Status
+	Checks     []string // messages of a cluster's failed inflight checks
 }
 
 // Seen is what earlier looks at one operation found, as far as it matters. It
 // lives as long as whoever drives the steps hands it on; losing it costs time,
-// never a wrong outcome. It may cost all the time there is: a Delete whose error
-// came after an uninstalling that nobody remembers stays pending.
+// never a wrong outcome: a Delete whose error came after an uninstalling that
+// nobody remembers stays pending until its deadline.
 type Seen struct {
 	First        time.Time // first look
 	Written      time.Time // when the database stored the version of the first look; zero = not known
@@ -26,9 +29,11 @@ type Seen struct {
 	State        string    // newest, known or not; "gone" for none
 	Exists       bool      // the object was seen
 	Uninstalling bool      // it was seen uninstalling
-	Moving       time.Time // last look that found it in a state that ends nothing
+	Moving       time.Time // last look that found it at work
 	Gone         time.Time // first of the looks in a row that found it gone
-	Settled      time.Time // first look past the settle time that found it unchanged
+	Settled      time.Time // first of the looks in a row that found the outcome that it has now
+	Answered     time.Time // last look that Cluster Service answered
+	Overdue      time.Time // first look past the deadline since which it has answered all along
 	ETag         string    // version that the last step left or looked at
 	Due          time.Time // when the next look is
 	Reported     bool      // that there is no internalId has been logged
@@ -46,12 +51,13 @@ func (s Seen) won() Seen {
 
 // Input is everything that Next decides from.
 type Input struct {
-	Kind    cs.Kind
+	Kind    cs.Kind // of the object that internalId names
 	Request string
 	Stored  string    // status of the document, not terminal
 	Start   time.Time // startTime of the document; zero = none
 	Now     time.Time // when Cluster Service was asked
 	Answer  Answer
+	Bare    bool // a Delete whose resource has no document left; asked for only where Answer.NoID
 	Seen    Seen // First must be set
 }
 
@@ -69,62 +75,60 @@ type Decision struct {
 // stateGone stands in Seen.State for an object that is not there.
 const stateGone = "gone"
 
-// maxMessage bounds, in bytes, what is copied of an error's message.
-const maxMessage = 4096
-
 // maxAge is the age from which a startTime is taken for nonsense: documents of
 // operations live for seven days.
 const maxAge = 8 * 24 * time.Hour
 
-// pending maps the states of each kind that end nothing to the status they stand
-// for; "" keeps what is stored. ready and error are in no such map.
-var pending = map[cs.Kind]map[string]string{
-	cs.Cluster: {
-		"pending": "", "validating": "", "recoverable_error": "",
-		"installing": Provisioning, "updating": Updating, "uninstalling": Deleting,
-	},
-	cs.NodePool: {
-		"pending": "", "validating": "", "pending_update": "", "validating_update": "", "recoverable_error": "",
-		"installing": Provisioning, "updating": Updating, "uninstalling": Deleting,
-	},
-	cs.ExternalAuth: {"uninstalling": Deleting},
-}
-
-// Next decides what an answer of Cluster Service means for an operation. Its age
-// is counted from startTime, which a front end's clock wrote, or from when the
-// database stored it, if that was later, on the local clock; a startTime that
-// lies after the first look, or absurdly far before it, is not believed, and the
-// first look counts instead.
+// Next decides what an answer of Cluster Service means for an operation, as the
+// table in docs/operations.md has it. Its age is counted from startTime, which a
+// front end's clock wrote, or from when the database stored it, if that was later,
+// on the local clock; a startTime that lies after the first look, or absurdly far
+// before it, is not believed, and the first look counts instead.
 func Next(cfg Config, in Input) Decision {
 	d := Decision{After: cfg.PollInterval, Seen: in.Seen}
-	if in.Answer.Gone {
+	switch {
+	case in.Answer.NoID:
+		unnamed(cfg, in, &d)
+		return d
+	case in.Answer.Gone:
 		d.Seen.State = stateGone
 		gone(cfg, in, &d)
-	} else {
+	case in.Answer.Unreadable:
+		d.Seen.Gone, d.Visible, d.Reason = time.Time{}, true, "answer cannot be read"
+	default:
 		answered(cfg, in, &d)
 	}
-	d.Seen.Visible = d.Visible
+	if !terminal(d.Status) {
+		overdue(cfg, in, &d)
+	}
+	d.Seen.Answered, d.Seen.Visible = in.Now, d.Visible
 	return d
 }
 
 func answered(cfg Config, in Input, d *Decision) {
 	state := in.state()
 	d.Seen.Exists, d.Seen.Gone, d.Seen.State = true, time.Time{}, state
-	to, known := pending[in.Kind][state]
-	if !known && state != "ready" && state != "error" {
+	m, known := meanings(in.Kind, in.Request)[state]
+	if !known {
 		// Not taken for a change, either: it may be a slip of one answer.
 		d.Visible, d.Reason = true, "nothing is known to follow from this state"
 		return
 	}
 	d.Seen.Uninstalling = d.Seen.Uninstalling || state == "uninstalling"
-	switch state {
-	case "ready":
-		ready(cfg, in, d)
-	case "error":
-		failed(cfg, in, d)
-	default:
-		d.Seen.Settled, d.Seen.Moving = time.Time{}, in.Now
-		d.move(in, to)
+	if state != in.Seen.State {
+		d.Seen.Settled = time.Time{}
+	}
+	switch {
+	case !terminal(m.status):
+		if !m.before {
+			d.Seen.Moving = in.Now
+		}
+		d.move(in, m.status)
+	case ends(cfg, in, m.status, d):
+		d.Status, d.Reason = m.status, state
+		if m.status == Failed {
+			d.Error = failure(in)
+		}
 	}
 }
 
@@ -134,7 +138,7 @@ func (in Input) state() string {
 	if in.Kind == cs.ExternalAuth && !in.Answer.Status.HasStatus {
 		return "ready"
 	}
-	return strings.ToLower(in.Answer.Status.State)
+	return strings.ToLower(clip(in.Answer.Status.State, maxLogged))
 }
 
 // age is how long ago the operation started, or was stored as it was first looked
@@ -167,72 +171,8 @@ func (d *Decision) move(in Input, to string) {
 	}
 }
 
-// ready ends a create at once: there is no older object that it could be about.
-// A pool deleted through its cluster stays ready until it is gone.
-func ready(cfg Config, in Input, d *Decision) {
-	switch {
-	case in.Request == Delete:
-		d.Reason = "ready does not end a delete"
-	case in.Request == Create || believed(cfg, in, d):
-		d.Status, d.Reason = Succeeded, "ready"
-	}
-}
-
-func failed(cfg Config, in Input, d *Decision) {
-	switch {
-	case in.Request == Delete && !d.Seen.Uninstalling:
-		d.Reason = "error from before the delete" // deleting a failed object is what one does with it
-		return
-	case in.Request == Delete && !current(cfg, in, d):
-		return
-	case in.Request == Update && !believed(cfg, in, d):
-		return
-	}
-	d.Status, d.Reason = Failed, "error"
-	d.Error = &CloudError{Code: in.Answer.Status.ErrorCode, Message: clip(in.Answer.Status.Message, maxMessage)}
-	if d.Error.Code == "" {
-		d.Error.Code = "InternalServerError"
-	}
-	if d.Error.Message == "" {
-		d.Error.Message = "Internal server error."
-	}
-}
-
-// believed tells whether ready or error is the outcome of an update rather than
-// the state from before it: it has been so on two looks after the object was seen
-// changing, one interval after the first look or later, or past the settle time.
-// One look is not enough, for the state may flap. A change that is seen sooner, or
-// that is stored, may be the one before this update, if a replica of Cluster Service
-// that lags showed it. All times count from the first look, on one clock: a front
-// end's clock that is behind must not cut them short, and after a takeover they
-// merely begin again.
-func believed(cfg Config, in Input, d *Decision) bool {
-	if d.Seen.Moving.Sub(in.Seen.First) >= cfg.PollInterval {
-		return current(cfg, in, d) && confirmed(cfg, in.Now, &d.Seen.Settled, d)
-	}
-	d.Reason = "answer may be from before the update"
-	if wait := cfg.SettleTime - in.Now.Sub(in.Seen.First); wait > 0 {
-		d.After = min(cfg.PollInterval, wait)
-		return false
-	}
-	return confirmed(cfg, in.Now, &d.Seen.Settled, d)
-}
-
-// current tells whether an outcome is newer than the change that it is to be the
-// outcome of. Of two answers in a row the second may be the older one, if a replica
-// of Cluster Service gave it that lags: so none counts that comes within one
-// interval of the last look that found the object changing. Looks that come no
-// sooner lose no time by it.
-func current(cfg Config, in Input, d *Decision) bool {
-	wait := cfg.PollInterval - in.Now.Sub(d.Seen.Moving)
-	if wait > 0 {
-		d.After, d.Reason = wait, "answer may be from before the change that was seen"
-	}
-	return wait <= 0
-}
-
-// gone ends a delete. Nothing else ends by it: what a create or an update has
-// lost may be shown by a person who knows why.
+// gone ends a delete. Nothing else ends by it before its deadline: what a create
+// or an update has lost may be shown by a person who knows why.
 func gone(cfg Config, in Input, d *Decision) {
 	if wait := cfg.UnseenGrace - in.age(); !in.Seen.Exists && wait > 0 {
 		d.Reason = "not found, and not seen yet"
@@ -244,32 +184,8 @@ func gone(cfg Config, in Input, d *Decision) {
 		return
 	}
 	if in.Request == Delete {
-		d.Status, d.Erase, d.Reason = Succeeded, true, "gone"
+		d.Status, d.Erase, d.Reason = Succeeded, true, stateGone
 		return
 	}
-	d.Visible, d.Reason = true, "gone, which ends no "+strings.ToLower(in.Request)
-}
-
-// confirmed tells whether since, which it sets at the first look, is far enough
-// back to make this the second one; if not it asks for that look.
-func confirmed(cfg Config, now time.Time, since *time.Time, d *Decision) bool {
-	if since.IsZero() {
-		*since = now
-	}
-	wait := cfg.ConfirmDelay - now.Sub(*since)
-	if wait > 0 {
-		d.After = min(cfg.PollInterval, wait)
-	}
-	return wait <= 0
-}
-
-// clip cuts s to at most n bytes, between characters.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	d.Visible, d.Reason = true, "gone, which ends nothing but a delete"
 }

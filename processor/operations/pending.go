@@ -3,7 +3,6 @@ package operations
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +11,10 @@ import (
 
 const (
 	linked = `SELECT c.id, c.partitionKey, c._etag, c.properties.activeOperationId AS link,` +
-		` c.properties.serviceProviderProperties.activeOperationId AS newLink FROM c` +
-		` WHERE (LENGTH(c.properties.activeOperationId) > 0 OR LENGTH(c.properties.serviceProviderProperties.activeOperationId) > 0)` +
+		` c.properties.serviceProviderProperties.activeOperationId AS newLink,` +
+		` c.properties.serviceProviderProperties.revokeCredentialsOperationId AS revokeLink FROM c` +
+		` WHERE (LENGTH(c.properties.activeOperationId) > 0 OR LENGTH(c.properties.serviceProviderProperties.activeOperationId) > 0` +
+		` OR LENGTH(c.properties.serviceProviderProperties.revokeCredentialsOperationId) > 0)` +
 		` AND ` + notDeleted
 
 	// In whatever case it is spelled, as parseOperation reads it.
@@ -51,8 +52,11 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 			return
 		}
 		c := listed(o, session)
-		link, newLink := strings.ToLower(o.string("link")), strings.ToLower(o.string("newLink"))
-		for _, name := range slices.Compact([]string{link, newLink}) {
+		names := map[string]bool{}
+		for _, place := range []string{"link", "newLink", "revokeLink"} {
+			names[strings.ToLower(o.string(place))] = true
+		}
+		for name := range names {
 			if name != "" {
 				key := linkKey{c.Partition, name}
 				links[key] = append(links[key], c)

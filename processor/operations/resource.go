@@ -12,6 +12,9 @@ import (
 const (
 	fieldState = "provisioningState"
 	fieldLink  = "activeOperationId"
+	// fieldRevoke keeps, in the newest generation, a cluster from being asked for
+	// credentials while they are being revoked. Its state is not touched by that.
+	fieldRevoke = "revokeCredentialsOperationId"
 	// softDeleteTTL is how long, in seconds, a softly deleted document can still
 	// be seen by readers of the feed, which shows no hard deletes.
 	softDeleteTTL = 30
@@ -29,6 +32,7 @@ var (
 		{"properties", fieldLink},
 		{"properties", "serviceProviderProperties", fieldLink},
 	}
+	revokePlaces = [][]string{{"properties", "serviceProviderProperties", fieldRevoke}}
 )
 
 // resource is a document that follows an operation.
@@ -36,16 +40,22 @@ type resource struct {
 	document
 }
 
-// links returns the operations that a resource names as its active one, each once.
+// links returns the operations that a resource names, each once.
 func (r resource) links() []string {
 	var names []string
-	for _, place := range linkPlaces {
+	for _, place := range slices.Concat(linkPlaces, revokePlaces) {
 		name := r.at(place)
 		if name != "" && !slices.ContainsFunc(names, func(n string) bool { return sameName(n, name) }) {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// follows tells whether an operation is a resource's active one, whose state it
+// has.
+func (r resource) follows(name string) bool {
+	return slices.ContainsFunc(linkPlaces, func(place []string) bool { return sameName(r.at(place), name) })
 }
 
 // sameName compares ignoring case: the name is the end of an ARM id, which has
@@ -70,6 +80,17 @@ func (r resource) parent(place []string) object {
 // status; once that is terminal the link goes. No change gives an empty patch.
 func (r resource) follow(name, status string) patch {
 	var p patch
+	if r.follows(name) {
+		r.setState(&p, status)
+	}
+	if terminal(status) {
+		r.unlink(&p, name)
+	}
+	r.raise(&p)
+	return p
+}
+
+func (r resource) setState(p *patch, status string) {
 	found := false
 	for _, place := range statePlaces {
 		if _, ok := r.parent(place)[fieldState]; !ok {
@@ -81,13 +102,8 @@ func (r resource) follow(name, status string) patch {
 		}
 	}
 	if !found {
-		r.place(&p, status)
+		r.place(p, status)
 	}
-	if terminal(status) {
-		r.unlink(&p, name)
-	}
-	r.raise(&p)
-	return p
 }
 
 // erase is what a finished delete does to a resource: newer generations delete
@@ -129,7 +145,7 @@ func (r resource) place(p *patch, status string) {
 }
 
 func (r resource) unlink(p *patch, name string) {
-	for _, place := range linkPlaces {
+	for _, place := range slices.Concat(linkPlaces, revokePlaces) {
 		if sameName(r.at(place), name) {
 			p.remove(place...)
 		}
@@ -160,7 +176,7 @@ func writes(resources []resource, name, status string, erase bool, now time.Time
 			continue
 		}
 		w := write{id: r.id, etag: azcore.ETag(r.etag)}
-		if erase {
+		if erase && r.follows(name) {
 			w.patch = r.erase(name, now)
 		} else if w.patch = r.follow(name, status); len(w.patch) == 0 {
 			continue
@@ -180,12 +196,6 @@ func (op operation) advance(status string, cause *CloudError, now time.Time) pat
 	}
 	op.raise(&p)
 	return p
-}
-
-// CloudError is the error of a failed operation, as ARM shows it.
-type CloudError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
 }
 
 // patched returns the operation's document as it is after p was applied as

@@ -249,6 +249,16 @@ func (r *rig) field(id, path string) string {
 	return strings.Trim(leaves(r.t, raw)[path], `"`)
 }
 
+// properties decodes those of a document of sub.
+func (r *rig) properties(id string) doc {
+	r.t.Helper()
+	var d doc
+	if err := json.Unmarshal(r.get(id), &d); err != nil {
+		r.t.Fatal(err)
+	}
+	return props(d)
+}
+
 func (r *rig) plant(internalID, state string) {
 	r.t.Helper()
 	if err := r.sim.Plant(internalID, state); err != nil {

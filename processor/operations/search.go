@@ -10,7 +10,11 @@ const (
 	notDeleted  = `(NOT IS_DEFINED(c.deletionTimestamp) OR IS_NULL(c.deletionTimestamp))`
 
 	resourcesOfOperation = `SELECT * FROM c WHERE (STRINGEQUALS(c.properties.activeOperationId, @name, true)` +
-		` OR STRINGEQUALS(c.properties.serviceProviderProperties.activeOperationId, @name, true)) AND ` + notDeleted
+		` OR STRINGEQUALS(c.properties.serviceProviderProperties.activeOperationId, @name, true)` +
+		` OR STRINGEQUALS(c.properties.serviceProviderProperties.revokeCredentialsOperationId, @name, true)) AND ` + notDeleted
+
+	documentsOfResource = `SELECT c.id, c.resourceType, c.deletionTimestamp FROM c WHERE (STRINGEQUALS(c.properties.resourceId, @id, true)` +
+		` OR STRINGEQUALS(c.resourceID, @id, true) OR STRINGEQUALS(c.properties.cosmosMetadata.resourceID, @id, true)) AND ` + notDeleted
 
 	operationsByName = `SELECT * FROM c WHERE ` + isOperation + ` AND (ENDSWITH(c.properties.operationId, @segment, true)` +
 		` OR ENDSWITH(c.properties.resourceId, @segment, true) OR ENDSWITH(c.resourceID, @segment, true)` +
@@ -38,6 +42,28 @@ func (l *look) resources(ctx context.Context, name string) ([]resource, error) {
 		return nil, fmt.Errorf("find resources of operation: %w", err)
 	}
 	return list, nil
+}
+
+// isBare tells whether the resource that an operation is about has no document
+// left: none that names the operation, and none of the resource itself.
+func (l *look) isBare(ctx context.Context) (bool, error) {
+	linked, err := l.resources(ctx, l.op.name)
+	id := l.op.properties.string("externalId")
+	if err != nil || len(linked) > 0 || id == "" {
+		return false, err
+	}
+	bare := true
+	s := search{text: documentsOfResource, partition: l.c.Partition, session: l.session, strict: l.c.Attempt < unprovenTries}
+	s.parameters = append(s.parameters, parameter("@id", id))
+	err = query(ctx, l.h.cfg, l.h.deps.Resources, s, func(row []byte) {
+		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
+			bare = false
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("find resource of operation: %w", err)
+	}
+	return bare, nil
 }
 
 // named finds the operations of a partition that a link means by name. What does

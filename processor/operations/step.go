@@ -74,18 +74,17 @@ func (l *look) ended() dispatch.Apply {
 	}
 }
 
-// waitForID is the step for an operation whose object is not known yet.
-func (l *look) waitForID() dispatch.Apply {
-	return func(context.Context) (dispatch.Outcome, error) {
-		if !l.seen.Reported {
-			l.log.Info("operation has no internal id yet", zap.Stringer(logkey.Source, l.c.Source),
-				zap.String(logkey.ProvisioningState, label(l.op.status)))
+// lookUnnamed is the look at an operation whose object nobody has named yet: there
+// is nothing to ask Cluster Service for.
+func (l *look) lookUnnamed(ctx context.Context) (dispatch.Apply, error) {
+	l.ans = Answer{NoID: true}
+	if l.op.request == Delete && terminal(l.next().Status) {
+		var err error
+		if l.bare, err = l.isBare(ctx); err != nil {
+			return nil, err
 		}
-		l.seen.Reported = true
-		step := l.again(l.seen, l.h.cfg.PollInterval, "no internal id yet")
-		step.Label = labelNoInternalID
-		return l.finish(resultNoID, step), nil
 	}
+	return l.decide, nil
 }
 
 // again is a step after which the same version is to be looked at once more.
@@ -125,7 +124,7 @@ func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 			l.logAnswer(d)
 		}
 		if d.Status == "" {
-			return l.finish(resultUnchanged, l.again(d.Seen.won(), d.After, d.Reason)), nil
+			return l.unchanged(d), nil
 		}
 		step, again, err := l.write(ctx, d)
 		if err != nil || !again {
@@ -142,7 +141,23 @@ func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 
 func (l *look) next() Decision {
 	return Next(l.h.cfg, Input{Kind: l.kind, Request: l.op.request, Stored: l.op.status, Start: l.op.start,
-		Now: l.at, Answer: l.ans, Seen: l.seen})
+		Now: l.at, Answer: l.ans, Bare: l.bare, Seen: l.seen})
+}
+
+// unchanged is the step after which nothing is written.
+func (l *look) unchanged(d Decision) dispatch.Outcome {
+	result, seen := resultUnchanged, d.Seen.won()
+	if l.ans.NoID {
+		result, seen.Reported = resultNoID, true
+	}
+	step := l.again(seen, d.After, d.Reason)
+	switch {
+	case l.ans.NoID:
+		step.Label = labelNoInternalID
+	case d.Visible:
+		step.Label = labelUnknownState
+	}
+	return l.finish(result, step)
 }
 
 // logAnswer logs what Cluster Service said and what follows from it.
@@ -156,6 +171,13 @@ func (l *look) logAnswer(d Decision) {
 	}
 	changed := d.Seen.State != l.seen.State
 	switch {
+	case l.ans.NoID && d.Status == "":
+		if !l.seen.Reported {
+			l.log.Info("operation has no internal id yet", zap.Stringer(logkey.Source, l.c.Source),
+				zap.String(logkey.ProvisioningState, label(l.op.status)))
+		}
+	case !d.Seen.Overdue.Equal(l.seen.Overdue) && !d.Seen.Overdue.IsZero() && d.Status == "":
+		l.log.Warn("operation is past its deadline", fields...)
 	case d.Visible && (changed || !l.seen.Visible):
 		l.h.metrics.unknown.WithLabelValues(l.kind.String()).Inc()
 		l.log.Warn("nothing follows from the answer of cluster service", fields...)

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,27 +16,38 @@ import (
 func TestLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for id, request := range map[string]string{"op-1": RequestCredential, "op-2": RevokeCredentials, "op-3": "Whatever", "op-4": ""} {
-			etag := r.put(operationDoc(id, request))
+		credential := clusterID + "/break_glass_credentials/b1"
+		for i, c := range []struct {
+			request string
+			spoil   func(p doc)
+			reason  string
+		}{
+			{"Whatever", func(doc) {}, reasonRequest},
+			{"", func(doc) {}, reasonRequest},
+			{Create, func(p doc) { p["internalId"] = credential }, reasonKind},
+			{RequestCredential, func(doc) {}, reasonKind},
+			{RevokeCredentials, func(p doc) { p["internalId"] = credential }, reasonKind},
+			{RequestCredential, func(p doc) { p["internalId"] = ""; p["systemAdminCredentialRequest"] = doc{} }, reasonForeign},
+			{RevokeCredentials, func(p doc) { p["systemAdminCredentialRevocation"] = doc{"x": 1} }, reasonForeign},
+		} {
+			id := fmt.Sprintf("op-%d", i)
+			d := operationDoc(id, c.request)
+			c.spoil(props(d))
+			etag := r.put(d)
+			before := r.metric("opfeed_operations_left_alone_total", "reason="+c.reason)
 			step, err := r.step(dispatch.Change{Key: key(id), Document: r.get(id), ETag: etag})
 			if err != nil || step.Verdict != dispatch.LeftAlone || step.Reason == "" {
-				t.Errorf("%s: %+v, %v", request, step, err)
+				t.Errorf("%s: %v %s, %v", c.request, step.Verdict, step.Reason, err)
 			}
 			if step, err = r.step(next(dispatch.Change{Key: key(id)}, step)); err != nil || step.Verdict != dispatch.LeftAlone {
-				t.Errorf("%s: %+v, %v", request, step, err)
+				t.Errorf("%s: %v, %v", c.request, step.Verdict, err)
+			}
+			if n := r.metric("opfeed_operations_left_alone_total", "reason="+c.reason) - before; n != 1 {
+				t.Errorf("%s: counted %v for %s", c.request, n, c.reason)
 			}
 		}
-		d := operationDoc("op-5", Create)
-		props(d)["internalId"] = clusterID + "/break_glass_credentials/b1"
-		r.put(d)
-		if step, err := r.step(dispatch.Change{Key: key("op-5")}); err != nil || step.Verdict != dispatch.LeftAlone {
-			t.Errorf("credential: %+v, %v", step, err)
-		}
-		if n := r.logs.FilterMessage("operation left alone").Len(); n != 5 {
+		if n := r.logs.FilterMessage("operation left alone").Len(); n != 7 {
 			t.Errorf("logged %d times", n)
-		}
-		if a, b := r.metric("opfeed_operations_left_alone_total", "reason=request"), r.metric("opfeed_operations_left_alone_total", "reason=kind"); a != 4 || b != 1 {
-			t.Errorf("counted %v and %v", a, b)
 		}
 		if n := r.service.requests(all); n != 0 {
 			t.Errorf("%d calls", n)

@@ -1,0 +1,80 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"opfeed/cs"
+	"opfeed/internal/logkey"
+)
+
+// ask asks Cluster Service. Its silence is an error, for a later look; whatever it
+// says itself is an answer, of use or not.
+func (l *look) ask(ctx context.Context) error {
+	l.announce()
+	answer, err := l.answer(ctx)
+	switch {
+	case errors.Is(err, cs.ErrNotFound):
+		l.ans = Answer{Gone: true}
+	case silent(err) || ctx.Err() != nil:
+		return fmt.Errorf("ask cluster service for %s: %w", l.ref.Kind, err)
+	case err != nil:
+		l.log.Debug("answer of cluster service cannot be read", logkey.Error(err))
+		l.ans = Answer{Unreadable: true}
+	default:
+		l.ans = answer
+	}
+	return nil
+}
+
+// silent tells whether nothing is known because no answer was had.
+func silent(err error) bool {
+	_, is := errors.AsType[*cs.UnavailableError](err)
+	return is
+}
+
+// answer asks for the object's state. A 404 on anything but the object is no proof
+// that it is gone: older versions have no status where the object is.
+func (l *look) answer(ctx context.Context) (a Answer, err error) {
+	onObject := l.ref.Kind == cs.ExternalAuth || l.ref.Kind == cs.BreakGlassCredential
+	if l.op.request == RevokeCredentials {
+		var list []cs.Credential
+		list, err = l.h.deps.CS.Credentials(ctx, l.ref)
+		a.Status = together(list, l.at)
+	} else {
+		a.Status, err = l.h.deps.CS.Status(ctx, l.ref)
+	}
+	if errors.Is(err, cs.ErrNotFound) && !onObject {
+		if err = l.h.deps.CS.Exists(ctx, l.ref); err == nil {
+			return Answer{}, nil // there, and without a state
+		}
+	}
+	if err == nil && l.ref.Kind == cs.Cluster && strings.EqualFold(a.Status.State, "error") && a.Status.ErrorCode == codeInflight {
+		a.Checks, err = l.failedChecks(ctx)
+	}
+	return a, err
+}
+
+// failedChecks are the messages of the inflight checks that failed. Where they
+// cannot be had, though Cluster Service answers, the error is told without them.
+func (l *look) failedChecks(ctx context.Context) ([]string, error) {
+	checks, err := l.h.deps.CS.InflightChecks(ctx, l.ref)
+	if err != nil {
+		if silent(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		l.log.Warn("inflight checks cannot be read", zap.String(logkey.Reason, logkey.Words(err)))
+		return nil, nil
+	}
+	var messages []string
+	for _, check := range checks {
+		if strings.EqualFold(check.State, "failed") {
+			messages = append(messages, check.Error)
+		}
+	}
+	return messages, nil
+}
