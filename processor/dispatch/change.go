@@ -56,6 +56,8 @@ type Change struct {
 	Attempt int
 	// Seen is what the previous step left in Outcome.Seen.
 	Seen any
+	// Aside says that this look was asked for with Outcome.Aside.
+	Aside bool
 	// Trusted says whether the work may still be done here: nil, or why not. A
 	// handler asks right before a write: the context ends only a moment later,
 	// and a process that was stopped for a while may wake up in between.
@@ -108,6 +110,9 @@ type Outcome struct {
 	Verdict Verdict
 	// After is the time to the next step, for Again.
 	After time.Duration
+	// Aside, for Again, says that the next look may wait for somebody who is slow
+	// and of no concern to other changes: it takes none of their places.
+	Aside bool
 	// Reason explains LeftAlone and Quarantine.
 	Reason string
 	// Stack is where a step panicked; for the log only.

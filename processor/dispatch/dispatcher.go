@@ -34,7 +34,10 @@ type Config struct {
 	Observe func(c Change, o Outcome, err error)
 	// Gate is shared with other dispatchers; default: one of 64 looks.
 	Gate *Gate
-	// Beside bounds the looks of one partition that run at once; default 8.
+	// Aside is the same for looks that run aside; default: one of 16.
+	Aside *Gate
+	// Beside bounds the looks of one partition that run at once, and those that
+	// run aside; default 8 of each.
 	Beside int
 	// Waiting bounds the versions that wait for their first step; default 50000.
 	// It is large, since a subscription whose calls hang must not keep the reader
@@ -56,12 +59,16 @@ func (c Config) withDefaults() Config {
 	if c.Gate == nil {
 		c.Gate = NewGate(64)
 	}
+	if c.Aside == nil {
+		c.Aside = NewGate(16)
+	}
 	return c
 }
 
 // Dispatcher runs steps. All methods are safe for concurrent use.
 type Dispatcher struct {
 	cfg   Config
+	gates [lanes]*Gate
 	slots chan struct{} // one per version that waits for its first step
 	wake  chan struct{} // a partition became busy, or the heap has a new head
 
@@ -82,6 +89,7 @@ func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
 	return &Dispatcher{
 		cfg:        cfg,
+		gates:      [lanes]*Gate{looks: cfg.Gate, asides: cfg.Aside},
 		slots:      make(chan struct{}, cfg.Waiting),
 		wake:       make(chan struct{}, 1),
 		ended:      make(chan struct{}),
@@ -234,13 +242,12 @@ func (d *Dispatcher) replace(e *entry, l look) []func() {
 	d.release(&old)
 	l.change.Seen = old.change.Seen
 	d.forgetDocument(e)
-	poison := e.poison
 	e.look, e.quarantined = l, false
 	switch {
 	case e.state != waiting:
 		d.unschedule(e)
 		d.enqueue(e)
-	case (poison == "") == (l.poison == ""):
+	case old.lane() == l.lane():
 		d.keepDocument(e)
 	default: // it waits in the wrong queue
 		d.active--

@@ -762,13 +762,13 @@ func randomTraffic(t *testing.T, seed uint64) {
 			case chance(10):
 				return dispatch.Outcome{}, errors.New("apply failed")
 			case chance(50):
-				return dispatch.Outcome{Verdict: dispatch.Again, After: 5 * time.Second}, nil
+				return dispatch.Outcome{Verdict: dispatch.Again, After: 5 * time.Second, Aside: chance(50)}, nil
 			default:
 				return dispatch.Outcome{}, nil
 			}
 		}, nil
 	}
-	cfg := dispatch.Config{Waiting: 10, Beside: 3, Gate: dispatch.NewGate(6), Quarantine: func(context.Context, dispatch.Change, string) error {
+	cfg := dispatch.Config{Waiting: 10, Beside: 3, Gate: dispatch.NewGate(6), Aside: dispatch.NewGate(2), Quarantine: func(context.Context, dispatch.Change, string) error {
 		if chance(30) {
 			return errors.New("store is away")
 		}

@@ -10,10 +10,18 @@
 //	   ▲                  ▲  ▲                          │      ≤ Gate over all)
 //	   │ Done             │  │ newer version            ▼
 //	   ├──────────────────┼──┴───────────────────── applying (one per partition)
-//	   │                  │ due                         │
-//	   │                  └────────── pending ◄─────────┤ Again, or an error
-//	   │ newer version                                  │
+//	   │                  │ due                         │    ▲
+//	   │                  └────────── pending ◄─────────┤    │  Again, or an error
+//	   │                                 ▲ │ due, and   │    │
+//	   │                                 │ ▼ Aside      │    │
+//	   │                                waiting ──► looking aside (≤ Beside per
+//	   │ newer version                              partition, ≤ Aside over all)
 //	   └──────────────────────────── settled ◄──────────┘ LeftAlone, Quarantine
+//
+// What waits stands in a lane of its partition: one for looks, one for looks
+// aside, one for quarantine records. None waits for another: a look aside may
+// hang, and a record may find its store away. A newer version goes back to the
+// first.
 //
 // Rules:
 //
@@ -22,7 +30,8 @@
 //     if it turns out to be the version which that step wrote (its echo).
 //   - A submission is handled when its first step returned, with an error or
 //     not; when it was superseded by a newer version that waits; or when it
-//     needed no step. A quarantined one is handled once its record is stored.
+//     needed no step. A quarantined one is handled once its record is stored. No
+//     submission waits for a look aside but a newer version that finds it running.
 //   - What waits for its first look is bounded by Config.Waiting: Submit blocks.
 //     What is pending is a heap of due times, bounded in memory: beyond
 //     Config.Memory documents are dropped and read again.

@@ -22,6 +22,18 @@ type look struct {
 	poison  string   // reason of a quarantine that is not stored yet
 }
 
+// lane is where it waits for what it wants.
+func (l *look) lane() laneName {
+	switch {
+	case l.poison != "":
+		return records
+	case l.change.Aside:
+		return asides
+	default:
+		return looks
+	}
+}
+
 // entry is all that is known of one key.
 type entry struct {
 	look
@@ -40,7 +52,8 @@ type entry struct {
 
 // share says whether l needs no step of its own: its version is known already,
 // or it was only listed and its key is in hand. It returns the callbacks to call
-// now; the others are called with the step that they share.
+// now; the others are called with the step that they share. A look aside is not
+// shared: the first step has returned long ago, and this one may hang.
 func (e *entry) share(l look) (shared bool, done []func()) {
 	etag := l.change.ETag
 	same := etag != "" && etag == e.change.ETag
@@ -52,7 +65,7 @@ func (e *entry) share(l look) (shared bool, done []func()) {
 	case e.state == settled, e.poison != "", l.change.Source != List:
 		return false, nil
 	}
-	if e.state == waiting || e.state == running || e.poison != "" {
+	if (e.state == waiting || e.state == running) && e.lane() != asides || e.poison != "" {
 		e.handled = append(e.handled, l.handled...)
 		return true, nil
 	}

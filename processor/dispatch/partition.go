@@ -12,135 +12,87 @@ import (
 	"github.com/sourcegraph/conc/panics"
 )
 
-// partition is the work of one busy partition. Its fields belong to the
-// dispatcher's mutex, but for the channels' receiving ends, which belong to its
-// goroutine.
+// partition is the work of one busy partition. Its lanes belong to the
+// dispatcher's mutex; the channels' receiving ends belong to its goroutine.
 type partition struct {
 	key     string
-	queue   []*entry // wait for a step
-	poison  []*entry // wait for their quarantine record
+	lanes   [lanes]lane
 	wake    chan struct{}
 	results chan result
-	stored  chan result
 }
 
 // result is the end of a look, or of a try to store a quarantine record.
 type result struct {
-	entry *entry
+	lane  laneName
+	entry *entry // nil: there was nothing left to do
 	apply Apply
 	err   error
 }
 
 func newPartition(key string, beside int) *partition {
-	return &partition{
-		key:     key,
-		wake:    make(chan struct{}, 1),
-		results: make(chan result, beside),
-		stored:  make(chan result, 1),
+	p := &partition{key: key, wake: make(chan struct{}, 1)}
+	p.lanes[looks].places, p.lanes[asides].places, p.lanes[records].places = beside, beside, 1
+	all := 0
+	for i := range p.lanes {
+		all += p.lanes[i].places
 	}
+	p.results = make(chan result, all) // none waits to end
+	return p
 }
 
 func (p *partition) add(e *entry) {
-	if e.poison != "" {
-		p.poison = append(p.poison, e)
-	} else {
-		p.queue = append(p.queue, e)
-	}
+	l := &p.lanes[e.lane()]
+	l.queue = append(l.queue, e)
 }
 
 func (p *partition) remove(e *entry) {
-	is := func(other *entry) bool { return other == e }
-	p.queue = slices.DeleteFunc(p.queue, is)
-	p.poison = slices.DeleteFunc(p.poison, is)
+	for i := range p.lanes {
+		l := &p.lanes[i]
+		l.queue = slices.DeleteFunc(l.queue, func(other *entry) bool { return other == e })
+	}
 }
 
-// runPartition is the goroutine of one partition: it starts looks beside each
-// other and applies their results one by one, until there is no work left. One
-// quarantine record is stored beside them, so that bad documents delay no good
-// ones.
+// runPartition is the goroutine of one partition: it starts the work of its
+// lanes, each beside the others, and applies their results one by one, until
+// there is nothing left.
 func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 	var beside conc.WaitGroup
 	defer beside.Wait()
-	running, storing := 0, false
 	for {
-		for running < d.cfg.Beside {
-			e := d.take(ctx, &p.queue)
-			if e == nil {
-				break
-			}
-			running++
-			beside.Go(func() { p.results <- d.look(ctx, e) })
-		}
-		if !storing {
-			if e := d.take(ctx, &p.poison); e != nil {
-				storing = true
-				beside.Go(func() { p.stored <- d.store(ctx, e) })
+		for name := range lanes {
+			for d.claim(ctx, &p.lanes[name]) {
+				beside.Go(func() { p.results <- d.run(ctx, p, name) })
 			}
 		}
-		if running == 0 && !storing && d.retire(ctx, p) {
+		if d.retire(ctx, p) {
 			return
 		}
 		select {
 		case r := <-p.results:
-			running--
-			if ctx.Err() == nil {
-				d.apply(ctx, r)
-			}
-		case r := <-p.stored:
-			storing = false
-			if ctx.Err() == nil {
+			d.leave(&p.lanes[r.lane])
+			switch {
+			case r.entry == nil || ctx.Err() != nil:
+			case r.lane == records:
 				call(d.settle(r.entry, r.err))
+			default:
+				d.apply(ctx, r)
 			}
 		case <-p.wake:
 		}
 	}
 }
 
-// take takes the first entry of a queue; none once ctx has ended.
-func (d *Dispatcher) take(ctx context.Context, queue *[]*entry) *entry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(*queue) == 0 || ctx.Err() != nil {
-		return nil
-	}
-	e := (*queue)[0]
-	(*queue)[0] = nil
-	*queue = (*queue)[1:]
-	e.state = running
-	return e
-}
-
 // retire ends an idle partition; a later submission starts a new one.
 func (d *Dispatcher) retire(ctx context.Context, p *partition) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(p.queue)+len(p.poison) > 0 && ctx.Err() == nil {
-		return false
+	for _, l := range p.lanes {
+		if l.busy > 0 || len(l.queue) > 0 && ctx.Err() == nil {
+			return false
+		}
 	}
 	delete(d.partitions, p.key)
 	return true
-}
-
-// look runs the first half of a step within the gate.
-func (d *Dispatcher) look(ctx context.Context, e *entry) result {
-	r := result{entry: e}
-	if r.err = d.cfg.Gate.enter(ctx, e.change.Partition); r.err != nil {
-		return r
-	}
-	defer d.cfg.Gate.leave(e.change.Partition)
-	if p := panics.Try(func() { r.apply, r.err = d.cfg.Handle(ctx, e.change) }); p != nil {
-		r.apply, r.err = panicked(p), nil
-	}
-	return r
-}
-
-// store stores the quarantine record of a poisoned entry.
-func (d *Dispatcher) store(ctx context.Context, e *entry) result {
-	r := result{entry: e}
-	if d.cfg.Quarantine != nil {
-		r.err = d.cfg.Quarantine(ctx, e.change, e.poison)
-	}
-	return r
 }
 
 // apply runs the second half of a step and puts the entry where it belongs.
@@ -173,6 +125,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	d.forgetDocument(e)
 	if err == nil {
 		e.change.Seen, e.change.Late = out.Seen, false
+		e.change.Aside = out.Aside && out.Verdict == Again
 		e.label, e.reason = out.Label, out.Reason
 		if out.ETag != "" {
 			e.change.ETag, e.change.Document, e.change.Session = out.ETag, out.Document, out.Session
@@ -195,7 +148,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 		d.enqueue(e)
 		return nil
 	case recheck && out.Verdict != Done:
-		e.change.Document, e.change.Attempt = nil, 0
+		e.change.Document, e.change.Attempt, e.change.Aside = nil, 0, false
 		e.change.Session = cmp.Or(session, e.change.Session)
 		d.schedule(e, 0)
 	case out.Verdict == Again:

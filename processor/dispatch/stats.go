@@ -108,12 +108,12 @@ func (d *Dispatcher) Recheck(k Key, session string) {
 func (d *Dispatcher) readAnew(e *entry) {
 	d.unschedule(e)
 	e.change.Document = nil
-	e.change.Source = List
+	e.change.Source, e.change.Aside = List, false
 	d.enqueue(e)
 }
 
-// Drain refuses new versions, starts nothing that is not waiting already, and
-// returns when all steps have ended or ctx has.
+// Drain refuses new versions, starts nothing that is not waiting already, and no
+// look aside, and returns when all steps have ended or ctx has.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.stop()
 	select {
@@ -130,8 +130,20 @@ func (d *Dispatcher) stop() {
 	if !d.stopped {
 		d.stopped = true
 		close(d.ended)
+		d.callOffAsides()
 	}
 	d.settleIdle()
+}
+
+// callOffAsides takes the looks aside that have not begun out of their queues:
+// nobody's page waits for them, and whoever is next does them.
+func (d *Dispatcher) callOffAsides() {
+	for _, p := range d.partitions {
+		l := &p.lanes[asides]
+		d.active -= len(l.queue)
+		l.queue = nil
+		d.signal(p.wake)
+	}
 }
 
 // settleIdle tells Drain when nothing waits or runs any more.
