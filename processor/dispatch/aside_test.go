@@ -79,7 +79,7 @@ func TestHangingAsidesDelayNothing(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h := newHanging()
-				b := run(t, dispatch.Config{Waiting: 1, Aside: dispatch.NewGate(4), Gate: dispatch.NewGate(8)}, h.step)
+				b := run(t, dispatch.Config{Waiting: 5, Aside: dispatch.NewGate(4), Gate: dispatch.NewGate(8)}, h.step)
 				start := time.Now()
 				for i := range 1000 {
 					b.submit(version(fmt.Sprint("s", i%partitions), fmt.Sprint("owed", i), "1"))
