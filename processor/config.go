@@ -22,6 +22,10 @@ type Config struct {
 	DrainTimeout     time.Duration `env:"DRAIN_TIMEOUT" help:"how long running work may take to end on shutdown"`
 	Start            Start         `env:"START" type:"now, beginning or RFC 3339 time" help:"where a range without a stored position begins"`
 	QuarantineTTL    time.Duration `env:"QUARANTINE_TTL" help:"how long the record of a quarantined document is kept"`
+
+	// Aside bounds the looks that run aside at once, over all partitions; see
+	// dispatch.Outcome. Default 16.
+	Aside int `env:"-"`
 }
 
 // DefaultConfig returns the defaults.
@@ -40,6 +44,7 @@ func DefaultConfig() Config {
 		RetryMax:         10 * time.Second,
 		DrainTimeout:     4 * time.Second,
 		QuarantineTTL:    7 * 24 * time.Hour,
+		Aside:            16,
 	}
 }
 
@@ -69,6 +74,7 @@ func (c Config) Validate() error {
 	atLeast("FEED_PAGE_SIZE", int64(c.PageSize), 1)
 	atLeast("CONCURRENCY", int64(c.Looks), 1)
 	atLeast("SUBSCRIPTION_CONCURRENCY", int64(c.LooksBeside), 1)
+	atLeast("looks aside", int64(c.Aside), 1)
 	atLeast("QUEUE_LENGTH", int64(c.Waiting), 1)
 	atLeast("PENDING_MEMORY", c.Memory, 1)
 	return errors.Join(errs...)

@@ -96,6 +96,7 @@ type Processor struct {
 	reader     *feed.Reader
 	manager    *leases.Manager
 	gate       *dispatch.Gate
+	aside      *dispatch.Gate
 	quarantine *quarantine
 	metrics    *metrics
 
@@ -130,6 +131,7 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 		instance:   deps.Instance,
 		reader:     feed.NewReader(deps.Monitored, cfg.PageSize, cfg.ReadTimeout),
 		gate:       dispatch.NewGate(cfg.Looks),
+		aside:      dispatch.NewGate(cfg.Aside),
 		quarantine: newQuarantine(deps.Leases, deps.LeasePrefix, deps.Instance, cfg.QuarantineTTL),
 		metrics:    m,
 		tenures:    map[string]*tenure{},

@@ -63,6 +63,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 		Quarantine: t.putAside,
 		Observe:    t.observe,
 		Gate:       p.gate,
+		Aside:      p.aside,
 		Beside:     p.cfg.LooksBeside,
 		Waiting:    p.cfg.Waiting,
 		Memory:     p.cfg.Memory,

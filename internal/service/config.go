@@ -10,6 +10,7 @@ import (
 	"opfeed/internal/envconf"
 	"opfeed/leases"
 	"opfeed/processor"
+	"opfeed/processor/notification"
 	"opfeed/processor/operations"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Operations operations.Config         `envRename:"POLL_INTERVAL=SWEEP_INTERVAL,TIMEOUT=COSMOS_TIMEOUT"`
 	Leases     leases.Config             `envPrefix:"LEASE_"`
 	Registry   operations.RegistryConfig `envPrefix:"REGISTRY_"`
+	// Its prefix is that of operations.OutboxConfig, too.
+	Notification notification.Config `envPrefix:"NOTIFICATION_"`
 
 	ProcessorName   string        `env:"PROCESSOR_NAME" help:"begins the id of every lease; replicas of one name share the work, another name starts anew"`
 	Instance        string        `env:"INSTANCE" default:"host name and a random suffix" help:"name of this replica in leases, locks and logs"`
@@ -55,6 +58,7 @@ func DefaultConfig() Config {
 		Operations:      operations.DefaultConfig(),
 		Leases:          leases.DefaultConfig(),
 		Registry:        operations.DefaultRegistryConfig(),
+		Notification:    notification.DefaultConfig(),
 		ProcessorName:   "opfeed",
 		Instance:        instance(),
 		LogLevel:        "info",

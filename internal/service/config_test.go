@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"opfeed/processor/operations"
 )
 
 // marker stands for a secret: it must turn up nowhere. It is base64.
@@ -27,6 +30,8 @@ func TestLoadMinimal(t *testing.T) {
 	c, err := Load(minimal(
 		"OPFEED_FEED_INTERVAL=1s", "OPFEED_SWEEP_INTERVAL=3s", "OPFEED_REGISTRY_INTERVAL=4m", "OPFEED_START=2026-01-02T03:04:05Z",
 		"OPFEED_LEASE_EXPIRY=20s", "OPFEED_COSMOS_KEY="+marker,
+		"OPFEED_NOTIFICATION_HOSTS=arm.example,*.arm.example", "OPFEED_NOTIFICATION_CUTOFF=2026-01-02T03:04:05Z",
+		"OPFEED_NOTIFICATION_GIVE_UP=2h", "OPFEED_NOTIFICATION_ENABLED=false",
 		// What Kubernetes injects for a Service named opfeed.
 		"OPFEED_PORT=tcp://10.0.0.1:8080", "OPFEED_PORT_8080_TCP=tcp://10.0.0.1:8080",
 		"OPFEED_SERVICE_HOST=10.0.0.1", "OPFEED_SERVICE_PORT_HTTP=8080",
@@ -39,11 +44,13 @@ func TestLoadMinimal(t *testing.T) {
 	want.CS.URL = "https://cs.example"
 	want.Processor.FeedInterval, want.Operations.PollInterval = time.Second, 3*time.Second
 	want.Registry.Interval, want.Leases.Expiry = 4*time.Minute, 20*time.Second
+	want.Notification.Hosts = []string{"arm.example", "*.arm.example"}
+	want.Operations.Outbox = operations.OutboxConfig{GiveUp: 2 * time.Hour, CutOff: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	if err := want.Processor.Start.UnmarshalText([]byte("2026-01-02T03:04:05Z")); err != nil {
 		t.Fatal(err)
 	}
 	want.Instance = c.Instance
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("have %+v\nwant %+v", c, want)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/cs"
+	"opfeed/processor/notification"
+	"opfeed/processor/operations"
 )
 
 // Deps replaces what a Service would make for itself. The zero value is right
@@ -25,6 +27,7 @@ import (
 type Deps struct {
 	Cosmos   policy.Transporter   // carries the requests to Cosmos DB; nil: the network
 	CS       http.RoundTripper    // carries those to Cluster Service; nil: the network
+	ARM      http.RoundTripper    // carries notifications; nil: the network, with its guard
 	Listener net.Listener         // nil: Config.Listen is opened; it is closed in the end
 	Log      *zap.Logger          // nil: no log
 	Registry *prometheus.Registry // nil: a new one
@@ -44,6 +47,7 @@ type Service struct {
 	meter      *meter
 	readiness  *readiness
 	cs         *cs.Client
+	notify     *notification.Sender // nil: ARM is not told
 	transport  policy.Transporter
 	credential azcore.TokenCredential // nil: the key is used
 	wire       func(*stores) (*engine, error)
@@ -134,6 +138,10 @@ func (s *Service) register() error {
 		s.registry.Register(collectors.NewGoCollector()),
 		s.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 		registerBuild(s.registry, s.build),
+		s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "opfeed_notifications_owed",
+			Help: "Operations that have ended and whose outcome ARM is still to be told, in the held ranges.",
+		}, func() float64 { return float64(s.Snapshot().PendingByState[operations.LabelOwed]) })),
 	)
 	var errMeter, errReadiness error
 	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos.Leases, s.cfg.Cosmos.Locks)
@@ -165,7 +173,11 @@ func (s *Service) clients() error {
 		return err
 	}
 	s.cs = client
-	return nil
+	if !s.cfg.Operations.Outbox.Enabled {
+		return nil
+	}
+	s.notify, err = notification.New(s.cfg.Notification, notification.Deps{Metrics: s.registry, Transport: s.deps.ARM})
+	return err
 }
 
 func (s *Service) closeClients() {

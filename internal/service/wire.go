@@ -25,6 +25,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		Resources: st.resources,
 		Locks:     st.locks,
 		CS:        s.cs,
+		Notify:    s.notify,
 		Instance:  s.cfg.Instance,
 		Log:       s.log,
 		Metrics:   s.registry,
@@ -41,7 +42,9 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make registry: %w", err)
 	}
-	p, err := processor.New(s.cfg.Processor, s.cfg.Leases, adapt(ops), processor.Deps{
+	engineCfg := s.cfg.Processor
+	engineCfg.Aside = s.cfg.Notification.Concurrency // whoever runs aside has a place to send
+	p, err := processor.New(engineCfg, s.cfg.Leases, adapt(ops), processor.Deps{
 		Monitored:   st.resources,
 		Leases:      st.leases,
 		LeasePrefix: st.leasePrefix,

@@ -24,6 +24,8 @@ type Config struct {
 	LockWait   time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`
 	LockRetry  time.Duration `env:"LOCK_RETRY" help:"mean time between two tries for a busy lock"`
 	Timeout    time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
+
+	Outbox OutboxConfig `envPrefix:"NOTIFICATION_"`
 }
 
 // DefaultConfig returns the defaults.
@@ -45,6 +47,8 @@ func DefaultConfig() Config {
 		LockWait:   3 * time.Second,
 		LockRetry:  200 * time.Millisecond,
 		Timeout:    10 * time.Second,
+
+		Outbox: DefaultOutboxConfig(),
 	}
 }
 

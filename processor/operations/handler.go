@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/cs"
+	"opfeed/processor/notification"
 )
 
 // Deps are what a Handler works with.
@@ -16,7 +17,8 @@ type Deps struct {
 	Resources *azcosmos.ContainerClient // operations and resources, partitioned by subscription
 	Locks     *azcosmos.ContainerClient // subscription locks; nil = no lock is taken
 	CS        *cs.Client
-	Instance  string // begins the owner of the locks that this process takes
+	Notify    *notification.Sender // tells ARM of outcomes; nil = nobody does
+	Instance  string               // begins the owner of the locks that this process takes
 	Log       *zap.Logger
 	Metrics   prometheus.Registerer // nil = none
 }
@@ -28,12 +30,13 @@ type Handler struct {
 	deps    Deps
 	log     *zap.Logger
 	metrics *metrics
+	outbox  outboxMetrics
 	orphans orphans
 }
 
 // New returns a Handler. It does no I/O.
 func New(cfg Config, deps Deps) (*Handler, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.Outbox.Validate()); err != nil {
 		return nil, fmt.Errorf("configure operations: %w", err)
 	}
 	if deps.Resources == nil || deps.CS == nil {
@@ -49,5 +52,12 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics of operations: %w", err)
 	}
-	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m}, nil
+	outbox, err := newOutboxMetrics(deps.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics of operations: %w", err)
+	}
+	if !cfg.Outbox.Enabled {
+		deps.Notify = nil
+	}
+	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m, outbox: outbox}, nil
 }

@@ -119,7 +119,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	l.take(op)
 	l.log = l.h.log.With(op.fields()...)
 	if terminal(op.status) {
-		return l.ended(), nil
+		return l.lookEnded(ctx)
 	}
 	switch op.request {
 	case Create, Update, Delete, RequestCredential, RevokeCredentials:

@@ -13,7 +13,8 @@ const (
 	resultUnchanged   = "unchanged"    // nothing to write
 	resultWritten     = "written"      // a status was written
 	resultDone        = "done"         // has ended before
-	resultOwed        = "owed"         // has ended before, and its notification is owed
+	resultOwed        = "owed"         // has ended, and ARM is to be told
+	resultSettled     = "settled"      // ARM is owed nothing more
 	resultNoID        = "no_id"        // has no internalId yet
 	resultGone        = "gone"         // the document itself is gone
 	resultMirrored    = "mirrored"     // a resource was brought in line with an ended operation

@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,9 +26,13 @@ const (
 	// loading all that has ended in its usual spelling.
 	active = `NOT IS_DEFINED(c.properties.status) OR NOT ARRAY_CONTAINS(@terminal, c.properties.status) AND NOT (` + ended + `)`
 
-	pendingWhere = ` FROM c WHERE ` + isOperation + ` AND ` + notDeleted + ` AND (` + active + `)`
+	// Of those that have ended. Only strings compare with a string, and an index
+	// serves the comparison.
+	owed = `c.properties.` + fieldNotify + ` > ""`
 
-	pendingIDs = `SELECT c.id, c.partitionKey, c._etag, c._ts, c.properties.operationId, c.properties.resourceId, c.resourceID` + pendingWhere
+	pendingWhere = ` FROM c WHERE ` + isOperation + ` AND ` + notDeleted + ` AND `
+
+	pendingIDs = `SELECT c.id, c.partitionKey, c._etag, c._ts, c.properties.status, c.properties.operationId, c.properties.resourceId, c.resourceID` + pendingWhere
 	pendingAll = `SELECT *` + pendingWhere
 )
 
@@ -37,9 +42,9 @@ var (
 	terminalsLower = []string{strings.ToLower(Succeeded), strings.ToLower(Failed), strings.ToLower(Canceled)}
 )
 
-// Pending lists, of all partitions, the operations that have not ended, and then
-// the resources whose active operation has ended. The latter have Written zero.
-// With documents the operations come with theirs. Operations that cannot be
+// Pending lists, of all partitions, the operations that have not ended or that are
+// owed to ARM, and then the resources whose active operation has ended. The latter
+// have Written zero. With documents the operations come with theirs. Operations that cannot be
 // addressed are yielded, too: looking at them says what is wrong.
 //
 // Links are read first, what has ended last: an operation that ends meanwhile is
@@ -70,6 +75,11 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 	if documents {
 		s.text = pendingAll
 	}
+	if h.deps.Notify != nil {
+		s.text += `(` + active + ` OR ` + owed + `)`
+	} else {
+		s.text += `(` + active + `)`
+	}
 	s.parameters = append(s.parameters, parameter("@terminal", terminals), parameter("@lower", terminalsLower))
 	err = query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 		o, ok := parseObject(row)
@@ -82,7 +92,10 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 		if documents {
 			c.Document, d.properties = row, o.object("properties")
 		}
-		delete(links, linkKey{c.Partition, strings.ToLower(operationName(d))})
+		if !slices.Contains(terminalsLower, strings.ToLower(d.properties.string("status"))) {
+			// The links of one that is only owed are still to be followed.
+			delete(links, linkKey{c.Partition, strings.ToLower(operationName(d))})
+		}
 		yield(c)
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func (l *look) end(result string, step dispatch.Outcome) dispatch.Apply {
 
 func (l *look) finish(result string, step dispatch.Outcome) dispatch.Outcome {
 	l.count(result)
-	step.Wrote = result == resultWritten || result == resultMirrored
+	step.Wrote = result == resultWritten || result == resultMirrored || result == resultSettled
 	if step.Session == "" {
 		step.Session = l.session
 	}
@@ -62,7 +62,8 @@ func (l *look) leaveAlone(reason, text string) dispatch.Apply {
 	}
 }
 
-// ended is the step for an operation that has ended: ours, or by a front end.
+// ended is the step for an operation that has ended and of which nobody is to be
+// told, or not by us.
 func (l *look) ended() dispatch.Apply {
 	result := resultDone
 	if l.op.owed {
@@ -252,6 +253,9 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 	// its document: then the next step reads.
 	l.op.status, l.op.etag, l.op.raw = d.Status, newest(c.etag, l.op.etag), l.op.patched(p, c.etag)
 	if terminal(d.Status) {
+		if l.op.owed && l.h.deps.Notify != nil {
+			return l.finish(resultWritten, l.owe(notice{}, d.Reason))
+		}
 		return l.finish(resultWritten, dispatch.Outcome{Verdict: dispatch.Done, Reason: d.Reason, ETag: l.op.etag, Document: l.op.raw})
 	}
 	return l.finish(resultWritten, l.again(d.Seen.won(), d.After, d.Reason))
@@ -319,7 +323,10 @@ func (l *look) reread(ctx context.Context) (step dispatch.Outcome, again bool, e
 	switch {
 	case terminal(op.status):
 		l.log.Info("operation was ended by another", zap.String(logkey.ProvisioningState, op.status))
-		step, err = l.ended()(ctx)
+		end, err := l.lookEnded(ctx)
+		if err == nil {
+			step, err = end(ctx)
+		}
 		return step, false, err
 	case !same:
 		return l.finish(resultConflict, l.again(Seen{}, 0, "operation is another one now")), false, nil
