@@ -282,6 +282,7 @@ func key(id string) dispatch.Key { return dispatch.Key{Partition: sub, ID: id} }
 // next is the change that follows a step, as the dispatcher makes it.
 func next(c dispatch.Change, step dispatch.Outcome) dispatch.Change {
 	c.Seen, c.Source, c.Attempt = step.Seen, dispatch.Due, 0
+	c.Aside = step.Aside
 	if step.ETag != "" {
 		c.ETag, c.Document, c.Session = step.ETag, step.Document, step.Session
 	}
