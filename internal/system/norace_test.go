@@ -7,4 +7,6 @@ import "time"
 const (
 	everyWrite = 1
 	shortHour  = 4 * time.Minute
+
+	outboxHour, outboxRestarts = time.Hour, 10
 )

@@ -9,4 +9,6 @@ import "time"
 const (
 	everyWrite = 6           // how dense the kills of TestKilledAtEveryWrite are
 	shortHour  = time.Minute // how long the faults of TestHours last
+
+	outboxHour, outboxRestarts = 10 * time.Minute, 10 // of TestOwedNotificationsOutliveAnHour
 )

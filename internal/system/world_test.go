@@ -34,7 +34,8 @@ type world struct {
 	cosmos *cosmosemu.Server
 	cs     *cssim.Server
 	starts int
-	twins  bool // all replicas have one name
+	twins  bool              // all replicas have one name
+	notify http.RoundTripper // of the next replica, to ARM; nil: nobody asks for it
 }
 
 func newWorld(t *testing.T) *world {
@@ -91,6 +92,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	s, err := service.New(cfg, service.Deps{
 		Cosmos: cosmos,
 		CS:     inproc.New(w.cs),
+		ARM:    w.notify,
 		Log:    zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
 	})
 	if err != nil {

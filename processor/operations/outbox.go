@@ -108,7 +108,7 @@ func (l *look) owe(n notice, reason string) dispatch.Outcome {
 // the end.
 func (op operation) endedAt(written, first time.Time) time.Time {
 	var at time.Time
-	for _, t := range []time.Time{op.transition, op.envelope.seconds("_ts"), written} {
+	for _, t := range []time.Time{op.transition, op.stored(), written} {
 		if t.After(at) && !t.After(first) {
 			at = t
 		}

@@ -472,7 +472,7 @@ func TestNotificationIsGivenUp(t *testing.T) {
 
 func TestEndedAt(t *testing.T) {
 	first := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return first.Add(d) }
+	at := first.Add
 	for name, c := range map[string]struct {
 		transition, ts, written, want time.Time
 	}{

@@ -87,8 +87,8 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 			return
 		}
 		c := listed(o, session)
-		c.Written = o.seconds("_ts")
 		d := document{envelope: o, properties: o, id: c.ID}
+		c.Written = d.stored()
 		if documents {
 			c.Document, d.properties = row, o.object("properties")
 		}
@@ -129,6 +129,9 @@ func yieldOnce(list []dispatch.Change, yield func(dispatch.Change)) {
 		}
 	}
 }
+
+// stored is when the database stored this version, or zero.
+func (d document) stored() time.Time { return d.envelope.seconds("_ts") }
 
 // seconds returns a member that counts seconds since 1970, or zero.
 func (o object) seconds(name string) time.Time {
