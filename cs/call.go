@@ -36,17 +36,27 @@ func (c *Client) call(ctx context.Context, ref Ref, suffix string, send func(con
 
 // get is call for a path that need not be an object's. It counts as one of kind.
 func (c *Client) get(ctx context.Context, kind Kind, path string, send func(context.Context) reply) error {
+	object, _, _ := strings.Cut(path, "?")
+	if err := c.gate.check(object); err != nil {
+		return fmt.Errorf("get %s: %w", path, err)
+	}
 	if err := c.enter(ctx); err != nil {
 		return fmt.Errorf("get %s: %w", path, &UnavailableError{err: err})
 	}
 	defer c.leave()
+	turn, err := c.gate.enter(object)
+	if err != nil {
+		return fmt.Errorf("get %s: %w", path, err)
+	}
+	var verdict verdict
+	defer func() { c.gate.leave(turn, object, verdict) }() // a panic of the SDK's tells nothing
 
 	start := time.Now()
-	verdict := c.send(ctx, send)
+	verdict = c.send(ctx, send)
 	verdict.err = c.scrub.err(verdict.err)
 	c.metrics.observe(kind, verdict.result, time.Since(start))
 
-	err := verdict.err
+	err = verdict.err
 	switch verdict.sort {
 	case answered:
 		c.health.set(nil)

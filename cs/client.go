@@ -34,6 +34,7 @@ type Client struct {
 	drained chan struct{} // closed when none is left
 
 	scrub   scrubber
+	gate    *gate
 	health  *health
 	metrics *metrics
 }
@@ -63,6 +64,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 		scrub:   scrub,
+		gate:    newGate(cfg, metrics.open),
 		health:  newHealth(deps.Log),
 		metrics: metrics,
 	}

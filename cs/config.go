@@ -26,6 +26,9 @@ type Config struct {
 	Concurrency  int            `env:"CONCURRENCY" help:"calls in flight at most"`
 	Rate         float64        `env:"RATE" help:"calls a second at most; 0: no limit"`
 
+	Breaker      int           `env:"BREAKER" help:"calls in a row without any answer, over 2s and several objects, after which calls fail at once, but for probes; 0: never"`
+	BreakerProbe time.Duration `env:"BREAKER_PROBE" help:"between probes while calls fail at once, if Cluster Service does not ask for a longer pause"`
+
 	// UserAgent is sent with every call; its first word up to a slash is the
 	// name the caller is known by.
 	UserAgent string `env:"-"`
@@ -35,9 +38,11 @@ type Config struct {
 // default.
 func DefaultConfig() Config {
 	return Config{
-		Auth:        AuthNone,
-		Timeout:     10 * time.Second,
-		Concurrency: 64,
-		UserAgent:   "opfeed",
+		Auth:         AuthNone,
+		Timeout:      10 * time.Second,
+		Concurrency:  64,
+		Breaker:      5,
+		BreakerProbe: 5 * time.Second,
+		UserAgent:    "opfeed",
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"opfeed/cs"
 	"opfeed/internal/envconf"
@@ -36,6 +37,7 @@ func TestValidateAccepts(t *testing.T) {
 		"refresh token": func(c *cs.Config) {
 			c.Auth, c.Token, c.TokenURL = "token", tokenWith(`{"alg":"HS256"}`, `{"typ":"Refresh"}`), "https://sso.test/token"
 		},
+		"no breaker":    func(c *cs.Config) { c.Breaker, c.BreakerProbe = 0, 0 },
 		"loopback IPv6": func(c *cs.Config) { c.URL, c.Auth, c.Token = "http://[::1]:80", "token", jwt },
 	} {
 		cfg := cs.DefaultConfig()
@@ -98,6 +100,9 @@ func TestValidateRefuses(t *testing.T) {
 		"timeout":      {func(c *cs.Config) { c.Timeout = 0 }, []string{"TIMEOUT"}},
 		"concurrency":  {func(c *cs.Config) { c.Concurrency = 0 }, []string{"CONCURRENCY"}},
 		"rate":         {func(c *cs.Config) { c.Rate = -1 }, []string{"RATE"}},
+		"breaker":      {func(c *cs.Config) { c.Breaker = -1 }, []string{"BREAKER"}},
+		"no probe":     {func(c *cs.Config) { c.BreakerProbe = 0 }, []string{"BREAKER_PROBE"}},
+		"slow probe":   {func(c *cs.Config) { c.BreakerProbe = time.Hour }, []string{"BREAKER_PROBE"}},
 		"all together": {func(c *cs.Config) { *c = cs.Config{Rate: -1} }, []string{"URL", "AUTH", "TIMEOUT", "CONCURRENCY", "RATE"}},
 	} {
 		cfg := cs.DefaultConfig()
@@ -138,13 +143,14 @@ func TestEnvironment(t *testing.T) {
 	err := envconf.Load(&whole, []string{
 		"OPFEED_CS_URL=https://cs.test", "OPFEED_CS_AUTH=client", "OPFEED_CS_CLIENT_ID=id",
 		"OPFEED_CS_CLIENT_SECRET_FILE=" + file, "OPFEED_CS_TIMEOUT=3s", "OPFEED_CS_CONCURRENCY=7", "OPFEED_CS_RATE=1.5",
+		"OPFEED_CS_BREAKER=9", "OPFEED_CS_BREAKER_PROBE=2s",
 	}, "OPFEED_")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := whole.CS
 	if got.URL != "https://cs.test" || got.ClientSecret.Reveal() != "s" || got.Timeout.Seconds() != 3 ||
-		got.Concurrency != 7 || got.Rate != 1.5 || got.UserAgent != "opfeed" {
+		got.Concurrency != 7 || got.Rate != 1.5 || got.Breaker != 9 || got.BreakerProbe != 2*time.Second || got.UserAgent != "opfeed" {
 		t.Errorf("%+v", got)
 	}
 	if err := got.Validate(); err != nil {

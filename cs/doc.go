@@ -10,13 +10,17 @@
 //     exist;
 //   - an [*UnavailableError]: no answer of CS was had (server error, throttled,
 //     connection, deadline, a proxy's page, refused credentials, no free place in
-//     time, the caller's own context); nothing is known about the object;
+//     time, no call made since none is answered, the caller's own context); nothing
+//     is known about the object;
 //   - any other error: CS answered, and the answer is of no use (or the Ref was
 //     put together by hand, and wrongly).
 //
 // A call that has to wait for a free place or for the rate limit waits for at most
 // Config.Timeout, and then has Config.Timeout for itself: it is over after twice
 // that.
+//
+// When calls in a row get no answer, whatever they ask for, calls are not made any
+// more, but for one every few seconds, and fail at once; the first answer ends that.
 //
 // A list is read to its end, whatever its pages, or is an error; each page is a
 // call, and counts as one. [Client.Statuses] alone makes do with a part: what it

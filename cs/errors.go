@@ -15,10 +15,11 @@ var ErrNotFound = errors.New("not found in cluster service")
 // known about the object, and the call may be repeated. Refused credentials are
 // among the causes, because then CS answers nobody, and so are a wait for one's
 // turn that took too long, a caller who gave up (errors.Is finds the context's
-// error) and a closed client.
+// error) and a closed client. When nobody is answered, calls are not even made.
 type UnavailableError struct {
-	// RetryAfter is how long CS asked not to be asked again, at most 5 minutes;
-	// 0: it did not say.
+	// RetryAfter is how long CS asked not to be asked again, at most 5 minutes, or,
+	// of a call that was not made, when it may be worth while, at random so that
+	// not all come back at once; 0: nobody said.
 	RetryAfter time.Duration
 
 	err error

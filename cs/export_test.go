@@ -1,4 +1,7 @@
 package cs
 
-// ErrClosed is for tests: no caller tells it from other causes.
-var ErrClosed = errClosed
+// For tests: no caller tells them from other causes.
+var (
+	ErrClosed = errClosed
+	ErrOpen   = errOpen
+)

@@ -31,6 +31,7 @@ var results = [...]result{
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	open     prometheus.Gauge
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -44,6 +45,10 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Help:    "Duration of calls to Cluster Service, without the wait for one's turn.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"kind"}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "opfeed_cluster_service_breaker_open",
+			Help: "Whether calls to Cluster Service fail at once, but for probes: 1 or 0.",
+		}),
 	}
 	for _, kind := range kinds {
 		m.duration.WithLabelValues(kind.String())
@@ -54,11 +59,10 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	if registerer == nil {
 		return m, nil
 	}
-	if err := registerer.Register(m.requests); err != nil {
-		return nil, err
-	}
-	if err := registerer.Register(m.duration); err != nil {
-		return nil, err
+	for _, collector := range []prometheus.Collector{m.requests, m.duration, m.open} {
+		if err := registerer.Register(collector); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }

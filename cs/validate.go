@@ -39,6 +39,12 @@ func (c Config) Validate() error {
 	if !(c.Rate >= 0) || c.Rate > 1e9 { // also refuses NaN
 		check("RATE", "must be in 0..1e9")
 	}
+	if c.Breaker < 0 {
+		check("BREAKER", "must not be negative")
+	}
+	if c.Breaker > 0 && (c.BreakerProbe <= 0 || c.BreakerProbe > maxProbePause) {
+		check("BREAKER_PROBE", fmt.Sprintf("must be positive, and %v at most", maxProbePause))
+	}
 	return errors.Join(problems...)
 }
 
