@@ -33,10 +33,12 @@ type Client struct {
 	closed  chan struct{} // closed when no more calls are let in
 	drained chan struct{} // closed when none is left
 
-	scrub   scrubber
-	gate    *gate
-	health  *health
-	metrics *metrics
+	listWindow time.Duration // 0: lists save no calls
+	log        *zap.Logger
+	scrub      scrubber
+	gate       *gate
+	health     *health
+	metrics    *metrics
 }
 
 // New checks the configuration and returns a client. It makes no call.
@@ -63,6 +65,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		closing: make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
+		log:     deps.Log,
 		scrub:   scrub,
 		gate:    newGate(cfg, metrics.open),
 		health:  newHealth(deps.Log),
@@ -70,6 +73,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	}
 	if cfg.Auth != AuthNone {
 		c.token = make(chan struct{}, 1)
+	}
+	if cfg.ListPolling {
+		c.listWindow = cfg.ListWindow
 	}
 	if cfg.Rate > 0 {
 		// What was not used within the last second may be used at once.

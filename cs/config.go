@@ -29,6 +29,9 @@ type Config struct {
 	Breaker      int           `env:"BREAKER" help:"calls in a row without any answer, over 2s and several objects, after which calls fail at once, but for probes; 0: never"`
 	BreakerProbe time.Duration `env:"BREAKER_PROBE" help:"between probes while calls fail at once, if Cluster Service does not ask for a longer pause"`
 
+	ListPolling bool          `env:"LIST_POLLING" help:"learn from lists, where many objects are due, that nothing has changed"`
+	ListWindow  time.Duration `env:"LIST_WINDOW" help:"how old such a list may be, and how far ahead it looks"`
+
 	// UserAgent is sent with every call; its first word up to a slash is the
 	// name the caller is known by.
 	UserAgent string `env:"-"`
@@ -43,6 +46,8 @@ func DefaultConfig() Config {
 		Concurrency:  64,
 		Breaker:      5,
 		BreakerProbe: 5 * time.Second,
+		ListPolling:  true,
+		ListWindow:   2500 * time.Millisecond,
 		UserAgent:    "opfeed",
 	}
 }

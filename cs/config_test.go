@@ -37,6 +37,7 @@ func TestValidateAccepts(t *testing.T) {
 		"refresh token": func(c *cs.Config) {
 			c.Auth, c.Token, c.TokenURL = "token", tokenWith(`{"alg":"HS256"}`, `{"typ":"Refresh"}`), "https://sso.test/token"
 		},
+		"no lists":      func(c *cs.Config) { c.ListPolling, c.ListWindow = false, 0 },
 		"no breaker":    func(c *cs.Config) { c.Breaker, c.BreakerProbe = 0, 0 },
 		"loopback IPv6": func(c *cs.Config) { c.URL, c.Auth, c.Token = "http://[::1]:80", "token", jwt },
 	} {
@@ -103,6 +104,8 @@ func TestValidateRefuses(t *testing.T) {
 		"breaker":      {func(c *cs.Config) { c.Breaker = -1 }, []string{"BREAKER"}},
 		"no probe":     {func(c *cs.Config) { c.BreakerProbe = 0 }, []string{"BREAKER_PROBE"}},
 		"slow probe":   {func(c *cs.Config) { c.BreakerProbe = time.Hour }, []string{"BREAKER_PROBE"}},
+		"no window":    {func(c *cs.Config) { c.ListWindow = 0 }, []string{"LIST_WINDOW"}},
+		"wide window":  {func(c *cs.Config) { c.ListWindow = time.Minute }, []string{"LIST_WINDOW"}},
 		"all together": {func(c *cs.Config) { *c = cs.Config{Rate: -1} }, []string{"URL", "AUTH", "TIMEOUT", "CONCURRENCY", "RATE"}},
 	} {
 		cfg := cs.DefaultConfig()
@@ -144,13 +147,15 @@ func TestEnvironment(t *testing.T) {
 		"OPFEED_CS_URL=https://cs.test", "OPFEED_CS_AUTH=client", "OPFEED_CS_CLIENT_ID=id",
 		"OPFEED_CS_CLIENT_SECRET_FILE=" + file, "OPFEED_CS_TIMEOUT=3s", "OPFEED_CS_CONCURRENCY=7", "OPFEED_CS_RATE=1.5",
 		"OPFEED_CS_BREAKER=9", "OPFEED_CS_BREAKER_PROBE=2s",
+		"OPFEED_CS_LIST_POLLING=false", "OPFEED_CS_LIST_WINDOW=1s",
 	}, "OPFEED_")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := whole.CS
 	if got.URL != "https://cs.test" || got.ClientSecret.Reveal() != "s" || got.Timeout.Seconds() != 3 ||
-		got.Concurrency != 7 || got.Rate != 1.5 || got.Breaker != 9 || got.BreakerProbe != 2*time.Second || got.UserAgent != "opfeed" {
+		got.Concurrency != 7 || got.Rate != 1.5 || got.Breaker != 9 || got.BreakerProbe != 2*time.Second || got.ListPolling || got.ListWindow != time.Second ||
+		got.UserAgent != "opfeed" {
 		t.Errorf("%+v", got)
 	}
 	if err := got.Validate(); err != nil {

@@ -26,5 +26,8 @@
 // call, and counts as one. [Client.Statuses] alone makes do with a part: what it
 // lacks is to be asked for one by one.
 //
+// A [Sweep] saves calls where many objects are looked at again and again: it learns
+// from lists that nothing has changed.
+//
 // States are passed on as CS spells them, unknown ones included.
 package cs

@@ -67,13 +67,19 @@ func newRigOver(t *testing.T, transport http.RoundTripper, change ...func(*cs.Co
 // counts gives the results that were counted at all, by kind/result.
 func (r *rig) counts(t *testing.T) map[string]float64 {
 	t.Helper()
+	return r.counter(t, "opfeed_cluster_service_requests_total")
+}
+
+// counter gives what a counter counted at all, by its labels.
+func (r *rig) counter(t *testing.T, name string) map[string]float64 {
+	t.Helper()
 	families, err := r.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]float64{}
 	for _, family := range families {
-		if family.GetName() != "opfeed_cluster_service_requests_total" {
+		if family.GetName() != name {
 			continue
 		}
 		for _, m := range family.GetMetric() {

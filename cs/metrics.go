@@ -32,6 +32,8 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	open     prometheus.Gauge
+
+	lists, listAnswers, disagreements *prometheus.CounterVec
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -49,6 +51,27 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Name: "opfeed_cluster_service_breaker_open",
 			Help: "Whether calls to Cluster Service fail at once, but for probes: 1 or 0.",
 		}),
+		lists: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "opfeed_cluster_service_lists_total",
+			Help: "Lists that were read to save calls, by kind of object and result.",
+		}, []string{"kind", "result"}),
+		listAnswers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "opfeed_cluster_service_list_answers_total",
+			Help: "What lists said of single objects; each that is unchanged saved a call.",
+		}, []string{"kind", "result"}),
+		disagreements: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "opfeed_cluster_service_list_disagreements_total",
+			Help: "Objects that a list showed in another state than an exact answer soon after; a few have changed meanwhile.",
+		}, []string{"kind"}),
+	}
+	for _, kind := range listKinds {
+		for _, outcome := range outcomes {
+			m.lists.WithLabelValues(kind.String(), string(outcome))
+		}
+		for _, answer := range listAnswers {
+			m.listAnswers.WithLabelValues(kind.String(), string(answer))
+		}
+		m.disagreements.WithLabelValues(kind.String())
 	}
 	for _, kind := range kinds {
 		m.duration.WithLabelValues(kind.String())
@@ -59,7 +82,9 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	if registerer == nil {
 		return m, nil
 	}
-	for _, collector := range []prometheus.Collector{m.requests, m.duration, m.open} {
+	for _, collector := range []prometheus.Collector{
+		m.requests, m.duration, m.open, m.lists, m.listAnswers, m.disagreements,
+	} {
 		if err := registerer.Register(collector); err != nil {
 			return nil, err
 		}

@@ -81,13 +81,9 @@ type sighting struct {
 // batchesOf puts together what one list can have. The error is of the refs that
 // name nothing; they are left out.
 func batchesOf(refs []Ref) ([]batch, error) {
-	type key struct {
-		kind    Kind
-		cluster string
-	}
 	var batches []batch
 	var failures []error
-	latest := map[key]int{}
+	latest := map[scope]int{}
 	seen := make(map[Ref]bool, len(refs))
 	for _, ref := range refs {
 		if err := ref.check(); err != nil {
@@ -98,21 +94,59 @@ func batchesOf(refs []Ref) ([]batch, error) {
 			continue
 		}
 		seen[ref] = true
-		of, id := key{ref.Kind, ref.Cluster}, ref.Child
-		if ref.Kind == Cluster {
-			of, id = key{kind: Cluster}, ref.Cluster
-		}
-		length := len(quote(id)) + 1
+		of := scopeOf(ref)
 		i, ok := latest[of]
-		if !ok || ref.Kind == Cluster && (len(batches[i].refs) == maxBatch || batches[i].length+length > maxSearch) {
+		if !ok || !batches[i].fits(ref) {
 			i = len(batches)
 			latest[of] = i
-			batches = append(batches, batch{kind: ref.Kind, cluster: Ref{Kind: Cluster, Cluster: of.cluster}, refs: map[string]Ref{}})
+			batches = append(batches, newBatch(ref))
 		}
-		batches[i].refs[id] = ref
-		batches[i].length += length
+		batches[i].add(ref)
 	}
 	return batches, worst(failures)
+}
+
+// newBatch returns an empty batch for an object and the like.
+func newBatch(ref Ref) batch {
+	return batch{kind: ref.Kind, cluster: Ref{Kind: Cluster, Cluster: scopeOf(ref).cluster}, refs: map[string]Ref{}}
+}
+
+// fits reports whether the list of a batch can have one more. That of the children
+// of a cluster has all of them.
+func (b *batch) fits(ref Ref) bool {
+	return b.kind != Cluster || len(b.refs) < maxBatch && b.length+searched(ref) <= maxSearch
+}
+
+func (b *batch) add(ref Ref) {
+	b.refs[ref.id()] = ref
+	b.length += searched(ref)
+}
+
+// searched is what a search grows by for an object, in bytes.
+func searched(ref Ref) int { return len(quote(ref.id())) + 1 }
+
+// id is the object's own.
+func (r Ref) id() string {
+	if r.Kind == Cluster {
+		return r.Cluster
+	}
+	return r.Child
+}
+
+// states is what a list showed: of the clusters that were asked for, or of all
+// children of a kind that a cluster has.
+func (b *batch) states(found []sighting) map[Ref]string {
+	states := make(map[Ref]string, len(found))
+	for _, s := range found {
+		ref, asked := b.refs[strings.ToLower(s.id)]
+		if b.kind != Cluster {
+			ref, asked = Ref{b.kind, b.cluster.Cluster, strings.ToLower(s.id)}, true
+		}
+		if asked && s.shown {
+			states[ref] = s.status.State
+		}
+	}
+	return states
 }
 
 // look reads the list of a batch.

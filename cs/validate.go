@@ -9,11 +9,15 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 )
 
 // maxConcurrency keeps a typing error from asking for a pool that no host has
 // ports for.
 const maxConcurrency = 10_000
+
+// maxListWindow keeps what a list shows from being old news.
+const maxListWindow = 10 * time.Second
 
 // Validate reports every problem at once, one line each, by variable; $NAME in
 // it is another variable. Values are not repeated: a password or a key may have
@@ -44,6 +48,9 @@ func (c Config) Validate() error {
 	}
 	if c.Breaker > 0 && (c.BreakerProbe <= 0 || c.BreakerProbe > maxProbePause) {
 		check("BREAKER_PROBE", fmt.Sprintf("must be positive, and %v at most", maxProbePause))
+	}
+	if c.ListPolling && (c.ListWindow <= 0 || c.ListWindow > maxListWindow) {
+		check("LIST_WINDOW", fmt.Sprintf("must be positive, and %v at most", maxListWindow))
 	}
 	return errors.Join(problems...)
 }
