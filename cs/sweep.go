@@ -296,7 +296,7 @@ func (s *Sweep) answer(o *expected, l *listing, state string) listAnswer {
 		return answerMissing
 	case shown != state, o.doubted:
 		return answerChanged
-	case time.Since(l.begun) > s.window:
+	case o.last != l, time.Since(l.begun) > s.window:
 		return answerLate
 	}
 	return answerUnchanged

@@ -3,6 +3,7 @@ package cs_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,6 +130,7 @@ func TestSweepLeavesAlone(t *testing.T) {
 			t.Errorf("%d requests for two that are due", n)
 		}
 		s.Expect(far, time.Now().Add(2*time.Second))
+		s.Expect(refs[0], time.Now())
 		s.Forget(refs[0])
 		if s.Unchanged(t.Context(), refs[1], "stuck") || s.requests() != 0 {
 			t.Error("one that was forgotten makes up the number")
@@ -201,6 +203,31 @@ func TestSweepHang(t *testing.T) {
 	})
 }
 
+// TestSweepWaitIsFromTheBegin: whoever comes late waits for the rest of the 2 s only,
+// even if the list cannot be called off.
+func TestSweepWaitIsFromTheBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) }))
+		s := cs.NewSweep(r.Client)
+		refs := many(cs.Cluster, 5)
+		for _, ref := range refs {
+			s.Expect(ref, time.Now())
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Unchanged(t.Context(), refs[0], "stuck") })
+		start := time.Now()
+		for i, c := range []struct{ comes, goes time.Duration }{{1, 2000}, {1500, 2000}, {3000, 3000}, {4900, 4900}} {
+			wg.Go(func() {
+				time.Sleep(c.comes * time.Millisecond)
+				if s.Unchanged(t.Context(), refs[i+1], "stuck") || time.Since(start) != c.goes*time.Millisecond {
+					t.Errorf("%d: went after %v, want %v", i, time.Since(start), c.goes*time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 // TestSweepLeaderGivesUp: who waits for the list of another is told no, and begins
 // none.
 func TestSweepLeaderGivesUp(t *testing.T) {
@@ -269,23 +296,22 @@ func TestSweepFeature(t *testing.T) {
 		"lists cannot be read":   {cs.Cluster, cssim.Effect{Null: "dns_ready"}, 4},
 		"lists are too slow":     {cs.NodePool, cssim.Effect{Effect: fault.Effect{Before: fault.Duration(3 * time.Second)}}, 4},
 		"lists are a proxy's":    {cs.ExternalAuth, cssim.Effect{Effect: fault.Effect{Status: 404, Header: map[string]string{"Content-Type": "text/html"}}}, 4},
-		"the first list is lost": {cs.Cluster, cssim.Effect{}, 0},
+		"a list is lost":         {cs.Cluster, cssim.Effect{Effect: fault.Effect{Status: 503}}, 0},
+		"no states for a moment": {cs.Cluster, cssim.Effect{DropStatus: true}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSweeping(t, cssim.Options{})
 				refs := s.pending(t, c.kind, 6, "stuck")
-				if c.lists > 0 {
-					s.fault(t, onLists(c.effect))
-				} else {
-					f := onLists(cssim.Effect{Effect: fault.Effect{Status: 503}})
-					f.When.Times = 1
-					s.fault(t, f)
+				f := onLists(c.effect)
+				if c.lists == 0 {
+					f.When.For = fault.Duration(25 * time.Second)
 				}
+				s.fault(t, f)
 				// round looks at all for a time, every 10 s, and gives the lists it took.
 				round := func(during time.Duration) int {
 					before := s.counter(t, listsTotal)
-					for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(8 * time.Second) {
+					for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(9400 * time.Millisecond) {
 						for _, ref := range refs {
 							if !s.Unchanged(t.Context(), ref, "stuck") {
 								s.Exact(ref, status(t, s.Client, ref).State)
