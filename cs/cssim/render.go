@@ -24,6 +24,7 @@ func (o *object) render(a api, st state) map[string]any {
 	case cs.Cluster:
 		out["state"] = st.name
 		out["status"] = o.clusterStatus(st)
+		out["azure"] = o.azure()
 		out["creation_timestamp"] = timestamp(o.created)
 		out["node_pools"] = map[string]any{"kind": "NodePoolListLink", "href": path + "/node_pools"}
 		out["inflight_checks"] = map[string]any{"kind": "InflightCheckListLink", "href": path + "/inflight_checks"}
@@ -41,6 +42,20 @@ func (o *object) render(a api, st state) map[string]any {
 				"message": st.message,
 				"state":   map[string]any{"value": st.name, "last_updated_timestamp": timestamp(st.from)},
 			}
+		}
+	}
+	return out
+}
+
+// azure gives what a cluster was posted with, and what every cluster has.
+func (o *object) azure() map[string]any {
+	out := map[string]any{}
+	if json.Unmarshal(o.body["azure"], &out) != nil || out == nil { // another JSON value
+		out = map[string]any{}
+	}
+	for name, value := range map[string]string{"tenant_id": "tenant", "managed_resource_group_name": "managed-" + o.ref.Cluster} {
+		if _, ok := out[name]; !ok {
+			out[name] = value
 		}
 	}
 	return out
