@@ -215,12 +215,13 @@ func TestSweepWaitIsFromTheBegin(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { s.Unchanged(t.Context(), refs[0], "stuck") })
+		ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 		start := time.Now()
-		for i, c := range []struct{ comes, goes time.Duration }{{1, 2000}, {1500, 2000}, {3000, 3000}, {4900, 4900}} {
+		for i, c := range []struct{ comes, goes int }{{1, 2000}, {1500, 2000}, {3000, 3000}, {4900, 4900}} {
 			wg.Go(func() {
-				time.Sleep(c.comes * time.Millisecond)
-				if s.Unchanged(t.Context(), refs[i+1], "stuck") || time.Since(start) != c.goes*time.Millisecond {
-					t.Errorf("%d: went after %v, want %v", i, time.Since(start), c.goes*time.Millisecond)
+				time.Sleep(ms(c.comes))
+				if s.Unchanged(t.Context(), refs[i+1], "stuck") || time.Since(start) != ms(c.goes) {
+					t.Errorf("%d: went after %v, want %v", i, time.Since(start), ms(c.goes))
 				}
 			})
 		}
