@@ -20,6 +20,7 @@ import (
 
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/inproc"
+	"opfeed/internal/workload"
 )
 
 const armHost = "management.azure.com"
@@ -43,6 +44,9 @@ func TestOwedNotificationsOutliveAnHour(t *testing.T) {
 		}
 		if past := time.Since(play.began); past < outboxHour {
 			time.Sleep(outboxHour - past)
+		}
+		if n := play.replica.Snapshot().PendingByState["Owed"]; n < len(play.want) {
+			t.Errorf("%d are shown as owed, want at least %d", n, len(play.want))
 		}
 		if n := a.delivered(); n != 0 {
 			t.Fatalf("%d delivered while every endpoint fails", n)
@@ -354,4 +358,65 @@ func (w *world) resources() *azcosmos.ContainerClient {
 		w.t.Fatal(err)
 	}
 	return c
+}
+
+// TestHangingNotificationsDelayNothing: with hundreds of notifications owed and
+// an ARM that never answers, operations are taken up and written back, and the
+// feed is read and checkpointed, as ever.
+func TestHangingNotificationsDelayNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hanging := atomic.Int64{}
+		w.notify = inproc.New(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			hanging.Add(1)
+			<-req.Context().Done()
+		}))
+		owed := &outboxPlay{world: w, arm: &arm{front: w.resources()}}
+		for i := range owedNotifications {
+			id := fmt.Sprint("op-", i)
+			owed.put(id, map[string]any{"status": "Canceled", "request": "Create", "notificationUri": "https://" + armHost + "/" + id})
+		}
+		r := w.start(inproc.New(w.cosmos))
+		report, err := w.frontEnd(func(c *workload.Config) {
+			c.Subscriptions, c.Rate, c.For, c.Drain = 5, 2, time.Minute, 4*time.Minute
+		}).Run(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		w.want(report, 80)
+		if p := report.PickupSeconds; p.Max > 2 {
+			t.Errorf("an operation was taken up after %.1f s", p.Max)
+		}
+		s := r.Snapshot()
+		if s.PendingByState["Owed"] != owedNotifications || r.gauge(t, "opfeed_notifications_owed") != owedNotifications || s.Recovered != 0 {
+			t.Errorf("owed %d, recovered %d", s.PendingByState["Owed"], s.Recovered)
+		}
+		if behind := s.Now.Sub(s.Ranges[0].LastRead); behind > time.Second || s.Ranges[0].Continuation == "" {
+			t.Errorf("the feed was last read %s ago", behind)
+		}
+		began := time.Now()
+		if r.stop(); time.Since(began) > 6*time.Second {
+			t.Errorf("stopped after %s", time.Since(began))
+		}
+		t.Logf("%d tries hung; picked up within %.2f s", hanging.Load(), report.PickupSeconds.Max)
+	})
+}
+
+// owedNotifications is how many of them hang.
+const owedNotifications = 300
+
+func (r *replica) gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Errorf("no metric %s", name)
+	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
@@ -72,7 +73,8 @@ func (w *world) csURL() string { return "http://" + w.name + ".cs.test" }
 // replica is one process, as far as a test can tell.
 type replica struct {
 	*service.Service
-	stop func()
+	registry *prometheus.Registry
+	stop     func()
 }
 
 // start runs a replica whose requests to Cosmos DB go through a transport.
@@ -89,11 +91,13 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 		cfg.Instance = "twin"
 	}
 	cfg.Listen = ""
+	registry := prometheus.NewRegistry()
 	s, err := service.New(cfg, service.Deps{
-		Cosmos: cosmos,
-		CS:     inproc.New(w.cs),
-		ARM:    w.notify,
-		Log:    zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
+		Cosmos:   cosmos,
+		CS:       inproc.New(w.cs),
+		ARM:      w.notify,
+		Registry: registry,
+		Log:      zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -112,7 +116,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 			w.t.Errorf("%s: %v", cfg.Instance, err)
 		}
 	}()
-	r := &replica{Service: s, stop: func() { cancel(); <-ended }}
+	r := &replica{Service: s, registry: registry, stop: func() { cancel(); <-ended }}
 	w.t.Cleanup(r.stop)
 	return r
 }
