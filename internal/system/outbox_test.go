@@ -45,6 +45,7 @@ func TestOwedNotificationsOutliveAnHour(t *testing.T) {
 		if past := time.Since(play.began); past < outboxHour {
 			time.Sleep(outboxHour - past)
 		}
+		time.Sleep(2 * time.Minute) // all have ended, and have their URI
 		if n := play.replica.Snapshot().PendingByState["Owed"]; n < len(play.want) {
 			t.Errorf("%d are shown as owed, want at least %d", n, len(play.want))
 		}
@@ -290,11 +291,16 @@ func (p *outboxPlay) operations(n int) {
 
 func (p *outboxPlay) put(id string, properties map[string]any) {
 	p.t.Helper()
+	p.putIn(subscriptionOf(id), id, properties)
+}
+
+func (p *outboxPlay) putIn(subscription, id string, properties map[string]any) {
+	p.t.Helper()
 	raw, _ := json.Marshal(map[string]any{
-		"id": id, "partitionKey": subscriptionOf(id), "resourceType": "Microsoft.RedHatOpenShift/hcpOperationStatuses",
+		"id": id, "partitionKey": subscription, "resourceType": "Microsoft.RedHatOpenShift/hcpOperationStatuses",
 		"ttl": 604800, "properties": properties,
 	})
-	if _, err := p.arm.front.CreateItem(p.t.Context(), azcosmos.NewPartitionKeyString(subscriptionOf(id)), raw, nil); err != nil {
+	if _, err := p.arm.front.CreateItem(p.t.Context(), azcosmos.NewPartitionKeyString(subscription), raw, nil); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -373,18 +379,19 @@ func TestHangingNotificationsDelayNothing(t *testing.T) {
 			<-req.Context().Done()
 		}))
 		owed := &outboxPlay{world: w, arm: &arm{front: w.resources()}}
+		busy := workload.NewPlan(1, 3).Subscriptions() // the same as the front end's
 		for i := range owedNotifications {
 			id := fmt.Sprint("op-", i)
-			owed.put(id, map[string]any{"status": "Canceled", "request": "Create", "notificationUri": "https://" + armHost + "/" + id})
+			owed.putIn(busy[i%len(busy)], id, map[string]any{"status": "Canceled", "request": "Create", "notificationUri": "https://" + armHost + "/" + id})
 		}
 		r := w.start(inproc.New(w.cosmos))
 		report, err := w.frontEnd(func(c *workload.Config) {
-			c.Subscriptions, c.Rate, c.For, c.Drain = 5, 2, time.Minute, 4*time.Minute
+			c.Subscriptions, c.Rate, c.For, c.Drain, c.Seed = len(busy), 1.5, time.Minute, 4*time.Minute, 1
 		}).Run(t.Context())
 		if err != nil {
 			t.Error(err)
 		}
-		w.want(report, 80)
+		w.want(report, 60)
 		if p := report.PickupSeconds; p.Max > 2 {
 			t.Errorf("an operation was taken up after %.1f s", p.Max)
 		}
