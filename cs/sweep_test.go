@@ -421,7 +421,7 @@ func TestSweepBatch(t *testing.T) {
 // at every 10 s, with 64 looks at once, and Cluster Service takes 50 ms. Every 60 s a
 // look asks exactly. They are due one by one, or those of a subscription at once.
 func TestSweepFigures(t *testing.T) {
-	const objects, looks, interval, rounds = 10_000, 64, 10 * time.Second, 2
+	const objects, looks, interval, rounds = 10_000, 64, 10 * time.Second, 1
 	for _, c := range []struct {
 		on    bool
 		burst int
