@@ -45,7 +45,7 @@ func TestLoadMinimal(t *testing.T) {
 	want.Processor.FeedInterval, want.Operations.PollInterval = time.Second, 3*time.Second
 	want.Registry.Interval, want.Leases.Expiry = 4*time.Minute, 20*time.Second
 	want.Notification.Hosts = []string{"arm.example", "*.arm.example"}
-	want.Operations.Outbox = operations.OutboxConfig{GiveUp: 2 * time.Hour, CutOff: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	want.Operations.Outbox = operations.OutboxConfig{GiveUp: 2 * time.Hour, CutOff: operations.CutOff{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 	if err := want.Processor.Start.UnmarshalText([]byte("2026-01-02T03:04:05Z")); err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		"OPFEED_REGISTRY_INTERVAL=0s", "OPFEED_START=yesterday", "OPFEED_PROCESSOR_NAME=a/b", "OPFEED_INSTANCE=a\nb",
 		"OPFEED_LOG_LEVEL=loud", "OPFEED_LOG_FORMAT=xml", "OPFEED_LISTEN=8080", "OPFEED_SHUTDOWN_TIMEOUT=4s",
 		"OPFEED_COSMOS_KYE=" + marker, "OPFEED_POLL_INTERVAL=1s",
+		"OPFEED_NOTIFICATION_CUTOFF=" + marker, "OPFEED_NOTIFICATION_GIVE_UP=0s",
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -76,7 +77,8 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	want := []string{
 		"OPFEED_COSMOS_CA_FILE", "OPFEED_COSMOS_DATABASE", "OPFEED_COSMOS_ENDPOINT", "OPFEED_COSMOS_KEY", "OPFEED_COSMOS_KYE",
 		"OPFEED_COSMOS_LEASES_CONTAINER", "OPFEED_CS_URL", "OPFEED_FEED_INTERVAL", "OPFEED_INSTANCE", "OPFEED_LEASE_MARGIN",
-		"OPFEED_LISTEN", "OPFEED_LOG_FORMAT", "OPFEED_LOG_LEVEL", "OPFEED_POLL_INTERVAL", "OPFEED_PROCESSOR_NAME",
+		"OPFEED_LISTEN", "OPFEED_LOG_FORMAT", "OPFEED_LOG_LEVEL",
+		"OPFEED_NOTIFICATION_CUTOFF", "OPFEED_NOTIFICATION_GIVE_UP", "OPFEED_POLL_INTERVAL", "OPFEED_PROCESSOR_NAME",
 		"OPFEED_REGISTRY_INTERVAL", "OPFEED_SHUTDOWN_TIMEOUT", "OPFEED_START", "OPFEED_SWEEP_INTERVAL",
 	}
 	if !slices.Equal(names, want) {

@@ -23,12 +23,33 @@ import (
 type OutboxConfig struct {
 	Enabled bool          `env:"ENABLED" help:"tell ARM the outcome of operations that asked for it; if not, their URIs stay where they are"`
 	GiveUp  time.Duration `env:"GIVE_UP" help:"time from the end of an operation after which a try that fails is the last one"`
-	CutOff  time.Time     `env:"CUTOFF" type:"RFC 3339 time" default:"" help:"ARM is not told of operations that ended before; empty: of all"`
+	CutOff  CutOff        `env:"CUTOFF" type:"RFC 3339 time" help:"ARM is not told of operations that ended before; empty: of all"`
 }
 
 // DefaultOutboxConfig returns the defaults.
 func DefaultOutboxConfig() OutboxConfig {
 	return OutboxConfig{Enabled: true, GiveUp: 24 * time.Hour}
+}
+
+// CutOff is a time, or zero: none. Read from text, its error repeats no value.
+type CutOff struct{ time.Time }
+
+// UnmarshalText reads an RFC 3339 time.
+func (c *CutOff) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return errors.New("want an RFC 3339 time")
+	}
+	c.Time = t
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads; nothing for none.
+func (c CutOff) MarshalText() ([]byte, error) {
+	if c.IsZero() {
+		return nil, nil
+	}
+	return c.AppendFormat(nil, time.RFC3339), nil
 }
 
 // Validate reports every problem at once, one line each, by variable.
@@ -82,7 +103,7 @@ func (l *look) lookEnded(ctx context.Context) (dispatch.Apply, error) {
 		return l.ended(), nil
 	case n.over == "" && l.cutOff(n):
 		n.over = overCutOff
-		l.log.Info("operation ended before the cut-off, arm is not told", zap.Time("cut_off", l.h.cfg.Outbox.CutOff))
+		l.log.Info("operation ended before the cut-off, arm is not told", zap.Time("cut_off", l.h.cfg.Outbox.CutOff.Time))
 	case n.over == "" && l.c.Aside:
 		var err error
 		if n, err = l.tell(ctx, n); err != nil {
@@ -125,7 +146,7 @@ func (l *look) cutOff(n notice) bool {
 	if at.IsZero() {
 		at = n.since
 	}
-	return at.Before(l.h.cfg.Outbox.CutOff)
+	return at.Before(l.h.cfg.Outbox.CutOff.Time)
 }
 
 // tell tells ARM once.

@@ -498,7 +498,7 @@ func TestEndedAt(t *testing.T) {
 func TestCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cut := time.Now().Add(time.Hour)
-		r, a := newOutboxRig(t, func(cfg *Config, _ *Deps) { cfg.Outbox.CutOff = cut })
+		r, a := newOutboxRig(t, func(cfg *Config, _ *Deps) { cfg.Outbox.CutOff = CutOff{cut} })
 		r.put(endedDoc("before", Create, Succeeded))
 		time.Sleep(2 * time.Hour)
 		r.put(endedDoc("after", Create, Succeeded))
