@@ -101,12 +101,12 @@ func (s *Sweep) Forget(ref Ref) {
 }
 
 // Unchanged reports whether a list that was begun within the last 2.5 s, or as the
-// configuration says, shows the object in exactly this state. False tells nothing.
-// If there is no such list it reads one, unless too few objects are due, or waits for
+// configuration says, shows the object in exactly this state, and when that list was
+// begun: what it shows is no older. False tells nothing. If there is no such list it reads one, unless too few objects are due, or waits for
 // that of another look; for 2 s at most, and no longer than ctx.
-func (s *Sweep) Unchanged(ctx context.Context, ref Ref, state string) bool {
+func (s *Sweep) Unchanged(ctx context.Context, ref Ref, state string) (since time.Time, ok bool) {
 	if !s.lists(ref) || state == "" {
-		return false
+		return time.Time{}, false
 	}
 	s.mu.Lock()
 	now := time.Now()
@@ -121,7 +121,7 @@ func (s *Sweep) Unchanged(ctx context.Context, ref Ref, state string) bool {
 	answer := answerLate
 	switch {
 	case l == nil:
-		return false
+		return time.Time{}, false
 	case mine:
 		s.read(ctx, l)
 		answer = s.answer(o, l, state)
@@ -129,7 +129,7 @@ func (s *Sweep) Unchanged(ctx context.Context, ref Ref, state string) bool {
 		answer = s.answer(o, l, state)
 	}
 	s.client.metrics.listAnswers.WithLabelValues(ref.Kind.String(), string(answer)).Inc()
-	return answer == answerUnchanged
+	return l.begun, answer == answerUnchanged
 }
 
 // Exact says what the exact answer about an object was; the empty state stands for

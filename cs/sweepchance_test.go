@@ -176,7 +176,7 @@ func TestSweepByChance(t *testing.T) {
 						by, stop := context.WithTimeout(ctx, time.Duration(chance.IntN(int(5*time.Second))))
 						defer stop()
 						state, start := states[chance.IntN(2)], time.Now()
-						unchanged := s.Unchanged(by, ref, state)
+						unchanged := same(s.Unchanged(by, ref, state))
 						if took := time.Since(start); took > 2*time.Second {
 							t.Errorf("%v: waited for %v", ref, took)
 						}

@@ -13,6 +13,8 @@ type Config struct {
 	UnseenGrace  time.Duration `env:"UNSEEN_GRACE" help:"age of an operation from which a 404 on an object that was never seen is believed"`
 	ConfirmDelay time.Duration `env:"CONFIRM_DELAY" help:"time between the two looks that a 404, or the outcome of an update or of a revocation, must be seen on"`
 
+	ExactInterval time.Duration `env:"EXACT_INTERVAL" help:"how long, at most, lists of Cluster Service are believed that an object is unchanged before it is asked for itself"`
+
 	DeadlineCreate     time.Duration `env:"DEADLINE_CREATE" help:"age at which a create that has not ended has failed, if Cluster Service answers"`
 	DeadlineUpdate     time.Duration `env:"DEADLINE_UPDATE" help:"the same of an update"`
 	DeadlineDelete     time.Duration `env:"DEADLINE_DELETE" help:"the same of a delete"`
@@ -35,6 +37,8 @@ func DefaultConfig() Config {
 		SettleTime:   30 * time.Second,
 		UnseenGrace:  120 * time.Second,
 		ConfirmDelay: time.Second,
+
+		ExactInterval: time.Minute,
 
 		DeadlineCreate:     time.Hour,
 		DeadlineUpdate:     time.Hour,
@@ -64,6 +68,9 @@ func (c Config) Validate() error {
 	positive("SETTLE_TIME", c.SettleTime)
 	positive("UNSEEN_GRACE", c.UnseenGrace)
 	positive("CONFIRM_DELAY", c.ConfirmDelay)
+	if c.ExactInterval < c.PollInterval {
+		problems = append(problems, errors.New("EXACT_INTERVAL: must be at least the poll interval"))
+	}
 	positive("DEADLINE_CREATE", c.DeadlineCreate)
 	positive("DEADLINE_UPDATE", c.DeadlineUpdate)
 	positive("DEADLINE_DELETE", c.DeadlineDelete)
@@ -78,7 +85,7 @@ func (c Config) Validate() error {
 	}
 	if c.PollInterval > 0 && c.DeadlineConfirm > 0 && c.DeadlineConfirm < 4*c.PollInterval {
 		// With fewer looks than that a gap between two of them cannot be told.
-		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times POLL_INTERVAL"))
+		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times the poll interval"))
 	}
 	if c.LockMargin >= c.LockTTL {
 		problems = append(problems, errors.New("LOCK_MARGIN: must be less than LOCK_TTL"))

@@ -24,7 +24,7 @@ func overdue(cfg Config, in Input, d *Decision) {
 		d.Seen.Overdue = time.Time{}
 		return
 	}
-	if d.Seen.Overdue.IsZero() || in.Now.Sub(in.Seen.Answered) > cfg.DeadlineConfirm/2 {
+	if d.Seen.Overdue.IsZero() || in.Now.Sub(in.Seen.Exact) > cfg.DeadlineConfirm/2 {
 		d.Seen.Overdue = in.Now
 	}
 	if wait := cfg.DeadlineConfirm - in.Now.Sub(d.Seen.Overdue); wait > 0 {

@@ -30,6 +30,7 @@ type Handler struct {
 	deps    Deps
 	log     *zap.Logger
 	metrics *metrics
+	sweep   *cs.Sweep
 	outbox  outboxMetrics
 	orphans orphans
 }
@@ -59,5 +60,5 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	if !cfg.Outbox.Enabled {
 		deps.Notify = nil
 	}
-	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m, outbox: outbox}, nil
+	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m, sweep: cs.NewSweep(deps.CS), outbox: outbox}, nil
 }

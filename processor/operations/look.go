@@ -36,12 +36,12 @@ func (h *Handler) Handle(ctx context.Context, c dispatch.Change) (dispatch.Apply
 }
 
 // failed counts and logs an error, here because whoever drives the step does not
-// know what the operation is. Of failures in a row the first is news, and none
-// of work that was called off.
+// know what the operation is. Of failures in a row the first is news; none of work
+// that was called off, nor that Cluster Service is silent, which its client tells.
 func (l *look) failed(ctx context.Context, err error) error {
 	l.count(resultError)
 	level := zap.DebugLevel
-	if l.c.Attempt == 0 && ctx.Err() == nil {
+	if l.c.Attempt == 0 && ctx.Err() == nil && !silent(err) {
 		level = zap.InfoLevel
 	}
 	l.log.Log(level, "step failed, it is tried again", zap.Int(logkey.Attempt, l.c.Attempt),
@@ -152,9 +152,13 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 			return l.end(resultEcho, l.again(l.seen, wait, reasonLost)), nil
 		}
 	}
+	if step := l.lookInList(ctx); step != nil {
+		return step, nil
+	}
 	if err := l.ask(ctx); err != nil {
 		return nil, err
 	}
+	l.asked()
 	return l.decide, nil
 }
 

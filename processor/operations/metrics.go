@@ -11,6 +11,7 @@ import (
 // Results of a step, as counted.
 const (
 	resultUnchanged   = "unchanged"    // nothing to write
+	resultListed      = "listed"       // nothing to write, as a list says
 	resultWritten     = "written"      // a status was written
 	resultDone        = "done"         // has ended before
 	resultOwed        = "owed"         // has ended, and ARM is to be told
@@ -82,7 +83,7 @@ func (m *metrics) preset() {
 			if meanings(kind, request) == nil {
 				continue
 			}
-			for _, result := range []string{resultUnchanged, resultWritten, resultConflict, resultLockBusy, resultError} {
+			for _, result := range []string{resultUnchanged, resultListed, resultWritten, resultConflict, resultLockBusy, resultError} {
 				m.handled.WithLabelValues(request, kind.String(), result)
 			}
 			for _, status := range []string{Succeeded, Failed} {

@@ -32,7 +32,7 @@ type Seen struct {
 	Moving       time.Time // last look that found it at work
 	Gone         time.Time // first of the looks in a row that found it gone
 	Settled      time.Time // first of the looks in a row that found the outcome that it has now
-	Answered     time.Time // last look that Cluster Service answered
+	Exact        time.Time // last look that Cluster Service answered for the object itself
 	Overdue      time.Time // first look past the deadline since which it has answered all along
 	ETag         string    // version that the last step left or looked at
 	Due          time.Time // when the next look is
@@ -101,7 +101,7 @@ func Next(cfg Config, in Input) Decision {
 	if !terminal(d.Status) {
 		overdue(cfg, in, &d)
 	}
-	d.Seen.Answered, d.Seen.Visible = in.Now, d.Visible
+	d.Seen.Exact, d.Seen.Visible = in.Now, d.Visible
 	return d
 }
 

@@ -144,7 +144,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) *rig {
 	r.logs = logs
 	config := cs.DefaultConfig()
 	config.URL = "http://cs.test"
-	client, err := cs.New(config, cs.Deps{Log: zap.NewNop(), Transport: r.service})
+	client, err := cs.New(config, cs.Deps{Log: zap.NewNop(), Metrics: r.metrics, Transport: r.service})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,8 +141,12 @@ func (l *look) decide(ctx context.Context) (dispatch.Outcome, error) {
 }
 
 func (l *look) next() Decision {
-	return Next(l.h.cfg, Input{Kind: l.kind, Request: l.op.request, Stored: l.op.status, Start: l.op.start,
-		Now: l.at, Answer: l.ans, Bare: l.bare, Seen: l.seen})
+	return Next(l.h.cfg, l.input(l.seen, l.at))
+}
+
+func (l *look) input(seen Seen, now time.Time) Input {
+	return Input{Kind: l.kind, Request: l.op.request, Stored: l.op.status, Start: l.op.start,
+		Now: now, Answer: l.ans, Bare: l.bare, Seen: seen}
 }
 
 // unchanged is the step after which nothing is written.
@@ -152,6 +156,7 @@ func (l *look) unchanged(d Decision) dispatch.Outcome {
 		result, seen.Reported = resultNoID, true
 	}
 	step := l.again(seen, d.After, d.Reason)
+	l.expect(seen, d.After)
 	switch {
 	case l.ans.NoID:
 		step.Label = labelNoInternalID

@@ -146,7 +146,7 @@ var histories = map[string]history{
 
 func overdueSince(in *Input, ago func(time.Duration) time.Time, since, gap time.Duration) {
 	in.Start = ago(DefaultConfig().deadline(in.Request) + since)
-	in.Seen = Seen{First: ago(7 * time.Minute), State: "earlier", Overdue: ago(since), Answered: ago(gap)}
+	in.Seen = Seen{First: ago(7 * time.Minute), State: "earlier", Overdue: ago(since), Exact: ago(gap)}
 }
 
 // TestNextKeepsToTheTable asks Next for every state, request, stored status and
