@@ -125,7 +125,7 @@ func (l *look) bring(ctx context.Context, e ending) (commit, error) {
 	if len(list) == 0 {
 		return commit{}, nil
 	}
-	c, err := l.commit(ctx, list, skipped)
+	c, err := l.commitErasing(ctx, e.op, erase, resources, list, skipped)
 	if err != nil {
 		return commit{}, err
 	}

@@ -205,7 +205,7 @@ func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, ag
 	p := l.op.advance(d.Status, d.Error, now)
 	list, skipped := writes(l.writable(resources), l.op.name, d.Status, d.Erase, now)
 	list = append([]write{{id: l.op.id, etag: azcore.ETag(l.op.etag), patch: p}}, list...)
-	c, err := l.commit(ctx, list, skipped)
+	c, err := l.commitErasing(ctx, l.op, d.Erase, resources, list, skipped)
 	switch {
 	case errors.Is(err, errLockBusy):
 		return l.busy(d), false, nil
