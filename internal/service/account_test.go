@@ -35,6 +35,7 @@ func newAccount() *account {
 	on := -1
 	a := &account{containers: map[string]containerSpec{
 		"Resources": {key: "/partitionKey"}, "Leases": {key: "/id", ttl: &on}, "Locks": {key: "/id", ttl: &on},
+		"Billing": {key: "/subscriptionId"},
 	}}
 	name := "db"
 	a.database.Store(&name)
@@ -91,6 +92,7 @@ func testConfig(t *testing.T) Config {
 	c := DefaultConfig()
 	c.Cosmos.Endpoint, c.Cosmos.Database, c.Cosmos.Key = host(t, "cosmos"), "db", marker
 	c.Cosmos.Locks = "Locks"
+	c.Cosmos.Billing, c.Location = "Billing", "westeurope"
 	c.CS.URL = host(t, "cs")
 	c.Instance = "replica-1"
 	c.Listen = ""
@@ -143,6 +145,11 @@ func TestRequirements(t *testing.T) {
 			`container "Leases" (OPFEED_COSMOS_LEASES_CONTAINER) has time to live off: set its default time to live to -1, which is on without a default`},
 		"leases that expire": {func(a *account, _ *Config) { a.containers["Leases"] = containerSpec{key: "/id", ttl: &month} },
 			`container "Leases" (OPFEED_COSMOS_LEASES_CONTAINER) deletes what is not written for 3600 s, leases and positions included: set its default time to live to -1, which is on without a default`},
+		"no billing": {func(a *account, c *Config) { c.Cosmos.Billing = ""; delete(a.containers, "Billing") }, ""},
+		"no container for billing": {func(a *account, _ *Config) { delete(a.containers, "Billing") },
+			`container "Billing" (OPFEED_COSMOS_BILLING_CONTAINER) does not exist: create it, or name another`},
+		"billing by pk": {func(a *account, _ *Config) { a.containers["Billing"] = containerSpec{key: "/partitionKey"} },
+			`container "Billing" (OPFEED_COSMOS_BILLING_CONTAINER) has partition key /partitionKey, want /subscriptionId: name another container, or create it anew`},
 		"locks without ttl": {func(a *account, _ *Config) { a.containers["Locks"] = containerSpec{key: "/id"} },
 			`container "Locks" (OPFEED_COSMOS_LOCKS_CONTAINER) has time to live off: set its default time to live to -1, which is on without a default`},
 	} {

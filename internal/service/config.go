@@ -29,6 +29,7 @@ type Config struct {
 	Notification notification.Config `envPrefix:"NOTIFICATION_"`
 
 	ProcessorName   string        `env:"PROCESSOR_NAME" help:"begins the id of every lease; replicas of one name share the work, another name starts anew"`
+	Location        string        `env:"LOCATION" help:"Azure region of the clusters, as it is noted for billing; required with OPFEED_COSMOS_BILLING_CONTAINER"`
 	Instance        string        `env:"INSTANCE" default:"host name and a random suffix" help:"name of this replica in leases, locks and logs"`
 	LogLevel        string        `env:"LOG_LEVEL" type:"debug, info, warn or error" help:"least level that is logged, to standard error"`
 	LogFormat       string        `env:"LOG_FORMAT" type:"json or console" help:"one JSON object a line, or lines for people"`
@@ -45,6 +46,7 @@ type Cosmos struct {
 	Leases        string         `env:"LEASES_CONTAINER" help:"container of leases and quarantine records, partition key /id, time to live on without a default"`
 	Locks         string         `env:"LOCKS_CONTAINER" help:"container of the front ends' subscription locks, partition key /id, time to live on; empty: no lock is taken"`
 	PartitionKeys string         `env:"PARTITION_KEYS_CONTAINER" help:"container that lists the subscriptions; empty: they are found in the resources container"`
+	Billing       string         `env:"BILLING_CONTAINER" help:"container of what is to be paid for, partition key /subscriptionId; empty: nothing is noted"`
 	CAFile        string         `env:"CA_FILE" help:"PEM file of certificate authorities to trust besides those of the system"`
 }
 

@@ -179,6 +179,7 @@ func TestVariables(t *testing.T) {
 		"OPFEED_COSMOS_ENDPOINT": "", "OPFEED_COSMOS_KEY": "", "OPFEED_COSMOS_KEY_FILE": "", "OPFEED_COSMOS_DATABASE": "",
 		"OPFEED_COSMOS_RESOURCES_CONTAINER": "Resources", "OPFEED_COSMOS_LEASES_CONTAINER": "Leases",
 		"OPFEED_COSMOS_LOCKS_CONTAINER": "", "OPFEED_COSMOS_PARTITION_KEYS_CONTAINER": "", "OPFEED_COSMOS_CA_FILE": "",
+		"OPFEED_COSMOS_BILLING_CONTAINER": "", "OPFEED_LOCATION": "",
 		"OPFEED_CS_URL": "", "OPFEED_FEED_INTERVAL": "250ms", "OPFEED_SWEEP_INTERVAL": "10s", "OPFEED_LIST_INTERVAL": "1m",
 		"OPFEED_REGISTRY_INTERVAL": "10m", "OPFEED_LEASE_EXPIRY": "10s", "OPFEED_PROCESSOR_NAME": "opfeed",
 		"OPFEED_START": "now", "OPFEED_INSTANCE": "host name and a random suffix", "OPFEED_LOG_LEVEL": "info",
@@ -187,6 +188,21 @@ func TestVariables(t *testing.T) {
 		if have, ok := described[name]; !ok || have != preset {
 			t.Errorf("%s: have default %q (described: %t), want %q", name, have, ok, preset)
 		}
+	}
+}
+
+// TestBillingNeedsALocation: it is a part of every document.
+func TestBillingNeedsALocation(t *testing.T) {
+	_, err := Load(minimal("OPFEED_COSMOS_BILLING_CONTAINER=Billing"))
+	if err == nil || err.Error() != "OPFEED_LOCATION: is required with OPFEED_COSMOS_BILLING_CONTAINER" {
+		t.Errorf("have %v", err)
+	}
+	if c, err := Load(minimal("OPFEED_COSMOS_BILLING_CONTAINER=Billing", "OPFEED_LOCATION=westeurope")); err != nil ||
+		c.Cosmos.Billing != "Billing" || c.Location != "westeurope" {
+		t.Errorf("have %v, %v", c, err)
+	}
+	if _, err := Load(minimal("OPFEED_COSMOS_BILLING_CONTAINER=Leases", "OPFEED_LOCATION=westeurope")); err == nil {
+		t.Error("the leases' container is taken")
 	}
 }
 

@@ -39,6 +39,7 @@ type stores struct {
 	leases        *azcosmos.ContainerClient
 	locks         *azcosmos.ContainerClient // nil: no lock
 	partitionKeys *azcosmos.ContainerClient // nil: none
+	billing       *azcosmos.ContainerClient // nil: none
 	leasePrefix   string
 }
 
@@ -107,6 +108,7 @@ func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, e
 		{requirement{variable: "LEASES_CONTAINER", partitionKey: "/id", ttl: true, forever: true}, c.Leases, &st.leases},
 		{requirement{variable: "LOCKS_CONTAINER", partitionKey: "/id", ttl: true}, c.Locks, &st.locks},
 		{requirement{variable: "PARTITION_KEYS_CONTAINER"}, c.PartitionKeys, &st.partitionKeys},
+		{requirement{variable: "BILLING_CONTAINER", partitionKey: "/subscriptionId"}, c.Billing, &st.billing},
 	} {
 		if want.id == "" {
 			continue

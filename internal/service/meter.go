@@ -19,12 +19,13 @@ const (
 	useFeed       = "feed"       // reads of the change feed
 	useLeases     = "leases"     // everything in the lease container
 	useLocks      = "locks"      // everything in the locks container
+	useBilling    = "billing"    // everything in the billing container
 	useLists      = "lists"      // queries over all partitions
 	useOperations = "operations" // all other documents
 	useMetadata   = "metadata"   // account, databases, containers, ranges
 )
 
-var uses = []string{useFeed, useLeases, useLocks, useLists, useOperations, useMetadata}
+var uses = []string{useFeed, useLeases, useLocks, useBilling, useLists, useOperations, useMetadata}
 
 // codeError is the label code of a request that got no answer.
 const codeError = "error"
@@ -39,9 +40,9 @@ type Usage struct {
 // remembers whether Cosmos DB answers. It sits below the retries, since every
 // try is charged and a throttled one must be seen.
 type meter struct {
-	leases, locks string // container names
-	units         *prometheus.CounterVec
-	requests      *prometheus.CounterVec
+	leases, locks, billing string // container names
+	units                  *prometheus.CounterVec
+	requests               *prometheus.CounterVec
 
 	mu       sync.Mutex
 	usage    map[string]Usage
@@ -49,10 +50,11 @@ type meter struct {
 	failure  error     // since then
 }
 
-func newMeter(r prometheus.Registerer, leases, locks string) (*meter, error) {
+func newMeter(r prometheus.Registerer, leases, locks, billing string) (*meter, error) {
 	m := &meter{
-		leases: leases,
-		locks:  locks,
+		leases:  leases,
+		locks:   locks,
+		billing: billing,
 		units: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "opfeed_cosmos_request_units_total",
 			Help: "Request units charged by Cosmos DB, by use.",
@@ -149,6 +151,8 @@ func (m *meter) use(req *http.Request) string {
 		return useLeases
 	case container == m.locks: // never "", which no path has
 		return useLocks
+	case container == m.billing:
+		return useBilling
 	case req.Header.Get("A-IM") != "":
 		return useFeed
 	case query && req.Header.Get("x-ms-documentdb-partitionkey") == "":

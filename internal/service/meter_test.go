@@ -72,6 +72,8 @@ func TestMeterTellsUsesApart(t *testing.T) {
 		"lease":                {useLeases, read(st.leases)},
 		"list of leases":       {useLeases, query(st.leases, none)},
 		"lock":                 {useLocks, read(st.locks)},
+		"billing":              {useBilling, read(st.billing)},
+		"query of billing":     {useBilling, query(st.billing, one)},
 		"list":                 {useLists, query(st.resources, none)},
 		"query of a partition": {useOperations, query(st.resources, one)},
 		"read":                 {useOperations, read(st.resources)},

@@ -144,7 +144,7 @@ func (s *Service) register() error {
 		}, func() float64 { return float64(s.Snapshot().PendingByState[operations.LabelOwed]) })),
 	)
 	var errMeter, errReadiness error
-	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos.Leases, s.cfg.Cosmos.Locks)
+	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos.Leases, s.cfg.Cosmos.Locks, s.cfg.Cosmos.Billing)
 	s.readiness, errReadiness = newReadiness(s.log, s.registry)
 	return errors.Join(err, errMeter, errReadiness)
 }

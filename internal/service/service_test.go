@@ -261,7 +261,7 @@ func TestSurfaces(t *testing.T) {
 				t.Fatalf("%s: have %s", when, body)
 			}
 			uses, _ := facts["cosmos"].(map[string]any)
-			for _, use := range []string{"feed", "leases", "locks", "lists", "operations", "metadata"} {
+			for _, use := range []string{"feed", "leases", "locks", "billing", "lists", "operations", "metadata"} {
 				if _, ok := uses[use]; !ok {
 					t.Errorf("%s: no usage of %s in %s", when, use, body)
 				}

@@ -29,6 +29,9 @@ func (c *Config) Validate() error {
 		problem("PROCESSOR_NAME", `must not be empty, and must have none of ' / \ ? #, and no control characters`)
 	}
 	problem("INSTANCE", checkInstance(c.Instance))
+	if c.Cosmos.Billing != "" && c.Location == "" {
+		problem("LOCATION", "is required with "+Prefix+"COSMOS_BILLING_CONTAINER")
+	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":
 	default:
@@ -72,6 +75,7 @@ func (c *Cosmos) Validate() error {
 		{"LEASES_CONTAINER", c.Leases, false},
 		{"LOCKS_CONTAINER", c.Locks, true},
 		{"PARTITION_KEYS_CONTAINER", c.PartitionKeys, true},
+		{"BILLING_CONTAINER", c.Billing, true},
 	} {
 		switch other := taken[container.id]; {
 		case container.id == "" && container.optional:

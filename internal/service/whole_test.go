@@ -28,6 +28,7 @@ func TestWholeReplica(t *testing.T) {
 			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
 			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
 			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
 		); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func TestWholeReplica(t *testing.T) {
 		if len(snap.Ranges) != 1 || !snap.Ranges[0].Mine || len(snap.Quarantined) != 0 || snap.Pending != 0 {
 			t.Errorf("have %+v", snap.Snapshot)
 		}
-		for _, use := range []string{useFeed, useLeases, useLists, useOperations} {
+		for _, use := range []string{useFeed, useLeases, useLists, useOperations, useBilling} {
 			if u := snap.Service.Cosmos[use]; u.Requests == 0 || u.RequestUnits == 0 {
 				t.Errorf("nothing was spent on %s", use)
 			}
@@ -137,6 +138,7 @@ func TestReadinessFollowsTheFeed(t *testing.T) {
 			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
 			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
 			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
 		); err != nil {
 			t.Fatal(err)
 		}

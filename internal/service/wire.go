@@ -24,6 +24,8 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 	ops, err := operations.New(s.cfg.Operations, operations.Deps{
 		Resources: st.resources,
 		Locks:     st.locks,
+		Billing:   st.billing,
+		Location:  s.cfg.Location,
 		CS:        s.cs,
 		Notify:    s.notify,
 		Instance:  s.cfg.Instance,

@@ -16,6 +16,8 @@ import (
 type Deps struct {
 	Resources *azcosmos.ContainerClient // operations and resources, partitioned by subscription
 	Locks     *azcosmos.ContainerClient // subscription locks; nil = no lock is taken
+	Billing   *azcosmos.ContainerClient // what is to be paid for, partitioned by subscription; nil = nothing is noted
+	Location  string                    // Azure region of the clusters; required with Billing
 	CS        *cs.Client
 	Notify    *notification.Sender // tells ARM of outcomes; nil = nobody does
 	Instance  string               // begins the owner of the locks that this process takes
@@ -45,6 +47,9 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	}
 	if deps.Locks != nil && deps.Instance == "" {
 		return nil, errors.New("configure operations: locks need an instance name")
+	}
+	if deps.Billing != nil && deps.Location == "" {
+		return nil, errors.New("configure operations: billing needs a location")
 	}
 	if deps.Log == nil {
 		deps.Log = zap.NewNop()

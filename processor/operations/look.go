@@ -69,6 +69,9 @@ type look struct {
 	bare bool // see Input.Bare
 	log  *zap.Logger
 	etag string // of the version that was looked at
+	// facts and billed are for the billing document.
+	facts  cs.ClusterFacts
+	billed bool
 	// session is the newest token that is known to cover op.
 	session string
 }
@@ -159,6 +162,9 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 		return nil, err
 	}
 	l.asked()
+	if err := l.askFacts(ctx); err != nil {
+		return nil, err
+	}
 	return l.decide, nil
 }
 

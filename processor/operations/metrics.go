@@ -42,6 +42,8 @@ type metrics struct {
 	unknown     *prometheus.CounterVec
 	conflicts   prometheus.Counter
 	orphans     prometheus.Gauge
+	// billingFailed counts what a person has to put right.
+	billingFailed *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -63,13 +65,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Batches refused because a document had changed."}),
 		orphans: prometheus.NewGauge(prometheus.GaugeOpts{Name: "opfeed_orphan_links",
 			Help: "Links of resources, in all ranges, to operations that do not exist, as of the last list."}),
+		billingFailed: vec("opfeed_billing_failed_total",
+			"Billing documents that could not be created, or closed, while their operation went on.", "action"),
 	}
 	m.preset()
 	if r == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans} {
+	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans, m.billingFailed} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -90,6 +94,9 @@ func (m *metrics) preset() {
 				m.transitions.WithLabelValues(kind.String(), request, status)
 			}
 		}
+	}
+	for _, action := range []string{billingCreate, billingClose} {
+		m.billingFailed.WithLabelValues(action)
 	}
 	for _, reason := range []string{reasonRequest, reasonKind, reasonForeign, reasonNoOperation} {
 		m.leftAlone.WithLabelValues(reason)

@@ -116,7 +116,8 @@ type rig struct {
 	resources *azcosmos.ContainerClient // the front end's
 	locks     *azcosmos.ContainerClient
 	keys      *azcosmos.ContainerClient
-	own       *azcosmos.DatabaseClient // the handler's
+	billing   *azcosmos.ContainerClient // the handler has none, but for those of newBillingRig
+	own       *azcosmos.DatabaseClient  // the handler's
 	logs      *observer.ObservedLogs
 	metrics   *prometheus.Registry
 }
@@ -129,6 +130,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) *rig {
 		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &minus},
 		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &ten},
 		cosmosemu.Container{ID: "PartitionKeys", PartitionKey: "/partitionKey"},
+		cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +139,7 @@ func newRig(t *testing.T, change ...func(*Config, *Deps)) *rig {
 	r.service = &tap{next: inproc.New(r.sim)}
 	front := r.database(inproc.New(emu), "frontend")
 	r.resources, r.locks, r.keys = r.container(front, "Resources"), r.container(front, "Locks"), r.container(front, "PartitionKeys")
+	r.billing = r.container(front, "Billing")
 	own := r.database(r.cosmos, "opfeed")
 	r.own = own
 

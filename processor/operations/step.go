@@ -201,6 +201,9 @@ func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, ag
 	if err != nil {
 		return dispatch.Outcome{}, false, err
 	}
+	if again, err := l.bill(ctx, d, resources); again || err != nil {
+		return dispatch.Outcome{}, again, err
+	}
 	now := time.Now()
 	p := l.op.advance(d.Status, d.Error, now)
 	list, skipped := writes(l.writable(resources), l.op.name, d.Status, d.Erase, now)
