@@ -19,7 +19,11 @@ import (
 	"opfeed/internal/workload"
 )
 
-const database = "opfeed"
+const (
+	database = "opfeed"
+	billing  = "Billing" // container
+	location = "local"   // of all clusters
+)
 
 // newCosmos is the emulator with the containers that opfeed and its front ends
 // use: Resources with so many ranges and so much throughput, which is enforced
@@ -32,6 +36,7 @@ func newCosmos(ranges, throughput int) (*cosmosemu.Server, error) {
 		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &forever},
 		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &lock},
 		cosmosemu.Container{ID: "PartitionKeys", PartitionKey: "/partitionKey"},
+		cosmosemu.Container{ID: billing, PartitionKey: "/subscriptionId"},
 	)
 	if err != nil {
 		return nil, fmt.Errorf("create containers: %w", err)
@@ -71,6 +76,8 @@ func cosmos(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "export OPFEED_COSMOS_DATABASE=%s\n", database)
 		fmt.Fprint(stdout, "export OPFEED_COSMOS_LOCKS_CONTAINER=Locks\n")
 		fmt.Fprint(stdout, "export OPFEED_COSMOS_PARTITION_KEYS_CONTAINER=PartitionKeys\n")
+		fmt.Fprintf(stdout, "export OPFEED_COSMOS_BILLING_CONTAINER=%s\n", billing)
+		fmt.Fprintf(stdout, "export OPFEED_LOCATION=%s\n", location)
 	})
 }
 

@@ -76,7 +76,7 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return failed(stderr, "up", err)
 	}
 	c := f.traffic.config(*f.seed)
-	c.CosmosKey, c.Drain = cosmosemu.WellKnownKey, loadWait
+	c.CosmosKey, c.Drain, c.Billing = cosmosemu.WellKnownKey, loadWait, billing
 	if c.CosmosURL, err = s.serve(ctx, "127.0.0.1:0", emulator); err != nil {
 		return failed(stderr, "up", err)
 	}
@@ -138,6 +138,7 @@ func (f upFlags) replica(cosmosURL, csURL string, l net.Listener, stderr io.Writ
 	c := service.DefaultConfig()
 	c.Cosmos.Endpoint, c.Cosmos.Key, c.Cosmos.Database = cosmosURL, envconf.Secret(cosmosemu.WellKnownKey), database
 	c.Cosmos.Locks, c.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
+	c.Cosmos.Billing, c.Location = billing, location
 	c.CS.URL = csURL
 	c.LogLevel, c.LogFormat = f.logging, service.FormatConsole
 	s, err := service.New(c, service.Deps{Listener: l, Log: log})

@@ -52,6 +52,7 @@ func newWorld(t *testing.T) *world {
 		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &off},
 		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &off},
 		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &lock},
+		cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
 		cosmosemu.Container{ID: "PartitionKeys", PartitionKey: "/partitionKey", DefaultTTL: &off},
 	); err != nil {
 		t.Fatal(err)
@@ -85,6 +86,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	name := fmt.Sprintf("replica-%d", w.starts)
 	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.cosmosURL(w.starts), envconf.Secret(cosmosemu.WellKnownKey), database
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
+	cfg.Cosmos.Billing, cfg.Location = "Billing", "westeurope"
 	cfg.CS.URL = w.csURL()
 	cfg.Instance = name
 	if w.twins {
@@ -125,6 +127,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 func (w *world) frontEnd(change func(*workload.Config)) *workload.FrontEnd {
 	w.t.Helper()
 	cfg := workload.DefaultConfig()
+	cfg.Billing = "Billing"
 	cfg.CosmosURL, cfg.CosmosKey, cfg.ClusterServiceURL = w.cosmosURL(frontEnd), cosmosemu.WellKnownKey, w.csURL()
 	cfg.Database = database
 	change(&cfg)

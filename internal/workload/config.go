@@ -26,6 +26,7 @@ type Config struct {
 	Resources         string // default "Resources"
 	PartitionKeys     string // default "PartitionKeys"
 	Locks             string // default "Locks"; "-" for none
+	Billing           string // default none: what is to be paid for is not checked
 	ClusterServiceURL string // the simulator: its journal is read, too
 	ServiceURL        string // optional: where the service's /api/v1/snapshot is
 

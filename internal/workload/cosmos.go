@@ -15,6 +15,7 @@ import (
 // store is the front end's side of the database.
 type store struct {
 	resources, partitionKeys, locks *azcosmos.ContainerClient // locks nil: none
+	billing                         *azcosmos.ContainerClient // only read; nil: none
 }
 
 func dialCosmos(c Config, transport policy.Transporter) (*store, error) {
@@ -35,6 +36,11 @@ func dialCosmos(c Config, transport policy.Transporter) (*store, error) {
 	}
 	if s.partitionKeys, err = client.NewContainer(c.Database, c.PartitionKeys); err != nil {
 		return nil, fmt.Errorf("name container %s: %w", c.PartitionKeys, err)
+	}
+	if c.Billing != "" {
+		if s.billing, err = client.NewContainer(c.Database, c.Billing); err != nil {
+			return nil, fmt.Errorf("name container %s: %w", c.Billing, err)
+		}
 	}
 	if c.Locks == "-" {
 		return s, nil

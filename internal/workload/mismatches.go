@@ -57,6 +57,11 @@ func (f *FrontEnd) mismatches(ctx context.Context) ([]mismatch, error) {
 			out = append(out, mismatch{fmt.Sprintf("operation %s (%s of %s)", e.ID, e.Step, e.Resource), w})
 		}
 	}
+	bills, err := f.billingMismatches(ctx, es)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, bills...)
 	if l := f.loaded.Load(); l != nil {
 		out = append(out, l.mismatches(es, docs)...)
 	}
