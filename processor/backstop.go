@@ -23,6 +23,7 @@ func (p *Processor) backstop(ctx context.Context) {
 	}
 	const tick = time.Second // how soon a feed that falls silent is noticed
 	trouble := outage{log: p.log, what: "list of pending"}
+	records := outage{log: p.log, what: "list of quarantine records"}
 	spread := 1 - rand.Float64()/10 // of replicas that started together
 	for last := time.Now(); ctx.Err() == nil; sleep(ctx, tick) {
 		interval := time.Duration(float64(p.listInterval(time.Now())) * spread)
@@ -32,6 +33,7 @@ func (p *Processor) backstop(ctx context.Context) {
 		last = time.Now()
 		if held := p.held(); len(held) > 0 {
 			p.listAll(ctx, held, &trouble)
+			p.endQuarantine(ctx, held, &records)
 		}
 	}
 }
@@ -91,7 +93,6 @@ func (p *Processor) listAll(ctx context.Context, held []*tenure, trouble *outage
 	trouble.over()
 	for _, t := range held {
 		t.setListed()
-		t.expireQuarantine()
 		n := t.dispatcher.Missing(began, func(k dispatch.Key) bool { return shown[t][k] })
 		if n > 0 {
 			t.log.Debug("pending changes not listed, reading them", zap.Int("count", n))

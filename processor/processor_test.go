@@ -377,28 +377,6 @@ func TestRecordThatAProxyTook(t *testing.T) {
 	})
 }
 
-func TestQuarantineEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		r := w.start(inproc.New(w.emu), func(c *processor.Config) {
-			c.QuarantineTTL, c.FeedInterval = time.Hour, 5*time.Second
-		})
-		time.Sleep(time.Second)
-		w.put(doc{ID: "bad", Value: "1", Op: "poison"})
-		w.put(doc{ID: "keyless", Value: "1", Op: "keyless"})
-		w.put(doc{ID: "keyless too", Value: "1", Op: "keyless"})
-		time.Sleep(55 * time.Minute)
-		if q := r.Snapshot().Quarantined; len(q) != 3 {
-			t.Errorf("quarantined: %+v", q)
-		}
-		time.Sleep(7 * time.Minute)
-		if q := r.Snapshot().Quarantined; len(q) != 0 {
-			t.Errorf("quarantined after the time to live: %+v", q)
-		}
-	})
-}
-
 func TestOutageOfCosmosIsSurvived(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

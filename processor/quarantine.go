@@ -2,11 +2,9 @@ package processor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -19,53 +17,30 @@ import (
 	"opfeed/processor/status"
 )
 
-// quarantine keeps the records of documents that are their own fault: one small
-// item each in the lease container, outside the key space of leases, with a
-// time to live.
+// quarantine is what this replica knows of the stored records: those of the
+// ranges that it holds.
 type quarantine struct {
-	container *azcosmos.ContainerClient
-	prefix    string
-	instance  string
-	ttl       time.Duration
+	*Records
+	instance string
+	ttl      time.Duration
 
 	mu      sync.Mutex
-	records map[string]record // by id: those of the held ranges
+	records map[string]Record // by id
 }
-
-// record is a quarantined document as stored. It never holds the document.
-type record struct {
-	ID         string    `json:"id"`
-	TTL        int64     `json:"ttl"`
-	Kind       string    `json:"kind"` // always "quarantine"
-	Lease      string    `json:"lease"`
-	Partition  string    `json:"documentPartition"`
-	DocumentID string    `json:"documentId"`
-	ETag       string    `json:"documentETag"`
-	LSN        int64     `json:"lsn"`
-	Reason     string    `json:"reason"`
-	At         time.Time `json:"at"`
-	Instance   string    `json:"instance"`
-}
-
-const (
-	quarantineKind    = "quarantine"
-	quarantineTimeout = 5 * time.Second
-)
 
 func newQuarantine(c *azcosmos.ContainerClient, leasePrefix, instance string, ttl time.Duration) *quarantine {
 	return &quarantine{
-		container: c,
-		prefix:    leasePrefix + ".quarantine.",
-		instance:  instance,
-		ttl:       ttl,
-		records:   map[string]record{},
+		Records:  NewRecords(c, leasePrefix),
+		instance: instance,
+		ttl:      ttl,
+		records:  map[string]Record{},
 	}
 }
 
 // put stores the record of a change of one range. It succeeds only once it is
 // stored.
 func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, reason string) error {
-	r := record{
+	r, err := q.Records.put(ctx, Record{
 		ID:         q.id(lease, c.Key),
 		Lease:      lease,
 		TTL:        int64(q.ttl / time.Second),
@@ -77,19 +52,9 @@ func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, r
 		Reason:     reason,
 		At:         time.Now().UTC(),
 		Instance:   q.instance,
-	}
-	body, err := json.Marshal(r)
+	})
 	if err != nil {
-		return fmt.Errorf("encode quarantine record: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
-	defer cancel()
-	reply, err := q.container.UpsertItem(ctx, azcosmos.NewPartitionKeyString(r.ID), body, nil)
-	if err == nil && reply.RequestCharge <= 0 {
-		err = errors.New("the reply is not the account's") // which says what a request has cost
-	}
-	if err != nil {
-		return fmt.Errorf("store quarantine record: %w", err)
+		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -97,48 +62,30 @@ func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, r
 	return nil
 }
 
-// forget drops the record of a key that is no longer at fault, if there is one,
-// and returns its id. A stored copy that is not deleted ends by its time to live;
-// until then it holds for its one version alone.
-func (q *quarantine) forget(lease string, k dispatch.Key) (id string, known bool) {
-	id = q.id(lease, k)
+// forget drops the record of a key that is no longer at fault, and returns it, if
+// there is one. A stored copy that is not deleted ends by its time to live; until
+// then it holds for its one version alone.
+func (q *quarantine) forget(lease string, k dispatch.Key) (Record, bool) {
+	id := q.id(lease, k)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, known = q.records[id]
+	r, known := q.records[id]
 	delete(q.records, id)
-	return id, known
-}
-
-func (q *quarantine) remove(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
-	defer cancel()
-	_, _ = q.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(id), id, nil)
+	return r, known
 }
 
 // load reads the stored records of one range: those of its partitions, and those
 // without a partition that its own lease has brought.
-func (q *quarantine) load(ctx context.Context, lease string, owns func(partition string) bool) ([]record, error) {
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
-	defer cancel()
-	pager := q.container.NewQueryItemsPager(
-		"SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)", azcosmos.NewPartitionKey(),
-		&azcosmos.QueryOptions{QueryParameters: []azcosmos.QueryParameter{{Name: "@prefix", Value: q.prefix}}})
-	var out []record
-	for pager.More() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read quarantine records: %w", err)
+func (q *quarantine) load(ctx context.Context, lease string, owns func(partition string) bool) ([]Record, error) {
+	var out []Record
+	err := q.Each(ctx, func(r Record) {
+		if r.Partition == "" && r.Lease == lease || r.Partition != "" && owns(r.Partition) {
+			r.Lease = lease
+			out = append(out, r)
 		}
-		for _, item := range page.Items {
-			var r record
-			if json.Unmarshal(item, &r) != nil || r.Kind != quarantineKind {
-				continue
-			}
-			if r.Partition == "" && r.Lease == lease || r.Partition != "" && owns(r.Partition) {
-				r.Lease = lease
-				out = append(out, r)
-			}
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -148,28 +95,56 @@ func (q *quarantine) load(ctx context.Context, lease string, owns func(partition
 	return out, nil
 }
 
-// leave drops the records of a range that is not held any more.
-func (q *quarantine) leave(lease string) {
-	q.drop(func(r record) bool { return r.Lease == lease })
-}
+// maxGone bounds how many records that a query did not show are asked for one by
+// one: the next list brings the others.
+const maxGone = 100
 
-// expired drops the records of a range whose stored copies have ended, and
-// returns their keys.
-func (q *quarantine) expired(lease string, now time.Time) []dispatch.Key {
-	return q.drop(func(r record) bool { return r.Lease == lease && now.Sub(r.At) > q.ttl })
-}
-
-func (q *quarantine) drop(which func(record) bool) []dispatch.Key {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var keys []dispatch.Key
-	for id, r := range q.records {
-		if which(r) {
-			keys = append(keys, dispatch.Key{Partition: r.Partition, ID: r.DocumentID})
-			delete(q.records, id)
+// ended forgets the records that are not stored any more, because their time to
+// live is over or an operator has removed them, and returns them. What is put
+// while it reads is not judged, and after an error only what is certain is gone.
+func (q *quarantine) ended(ctx context.Context) ([]Record, error) {
+	known := q.known()
+	if len(known) == 0 {
+		return nil, nil // as it should be: no request
+	}
+	if err := q.Each(ctx, func(r Record) { delete(known, r.ID) }); err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, id := range slices.Sorted(maps.Keys(known))[:min(len(known), maxGone)] {
+		gone, err := q.gone(ctx, known[id])
+		if err != nil {
+			return out, err
+		}
+		if gone && q.drop(known[id]) {
+			out = append(out, known[id])
 		}
 	}
-	return keys
+	return out, nil
+}
+
+func (q *quarantine) known() map[string]Record {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.records)
+}
+
+// drop drops one version of a record, and tells whether it was there.
+func (q *quarantine) drop(r Record) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if have, ok := q.records[r.ID]; !ok || have.Version != r.Version || have.Lease != r.Lease {
+		return false
+	}
+	delete(q.records, r.ID)
+	return true
+}
+
+// leave drops the records of a range that is not held any more.
+func (q *quarantine) leave(lease string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	maps.DeleteFunc(q.records, func(_ string, r Record) bool { return r.Lease == lease })
 }
 
 // list returns the records known to this replica, oldest first.
@@ -185,16 +160,6 @@ func (q *quarantine) list() []status.Quarantined {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].At.Before(out[j].At) })
 	return out
-}
-
-// id names the record of a key: a hash, since a hostile id may hold anything. A
-// key without a partition means something in its range alone.
-func (q *quarantine) id(lease string, k dispatch.Key) string {
-	if k.Partition != "" {
-		lease = ""
-	}
-	sum := sha256.Sum256([]byte(lease + "\x00" + k.Partition + "\x00" + k.ID))
-	return q.prefix + hex.EncodeToString(sum[:16])
 }
 
 // putAside is the dispatcher's Quarantine. It logs once stored, so that a
@@ -215,12 +180,12 @@ func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string)
 // release takes a document that is well again out of quarantine. Its stored
 // record is deleted by removeRecords, or else by its time to live.
 func (t *tenure) release(k dispatch.Key) {
-	id, known := t.quarantine.forget(t.lease.Token(), k)
+	r, known := t.quarantine.forget(t.lease.Token(), k)
 	if !known {
 		return
 	}
 	select {
-	case t.wellAgain <- id:
+	case t.wellAgain <- r:
 	default:
 	}
 }
@@ -230,8 +195,9 @@ func (t *tenure) removeRecords(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case id := <-t.wellAgain:
-			t.quarantine.remove(ctx, id)
+		case r := <-t.wellAgain:
+			// The version that is known: the document may be at fault again by now.
+			_ = t.quarantine.Remove(ctx, r)
 		}
 	}
 }
@@ -239,24 +205,54 @@ func (t *tenure) removeRecords(ctx context.Context) {
 // restoreQuarantine settles what earlier tenures have put aside. Without the
 // records such documents would merely be tried once more.
 func (t *tenure) restoreQuarantine(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	defer cancel()
 	records, err := t.quarantine.load(ctx, t.lease.Token(), t.owns)
 	if err != nil {
-		if ctx.Err() == nil {
+		if !errors.Is(context.Cause(ctx), context.Canceled) {
 			t.log.Warn("quarantine records not read", logkey.Error(err))
 		}
 		return
 	}
 	for _, r := range records {
-		t.dispatcher.Settle(dispatch.Key{Partition: r.Partition, ID: r.DocumentID}, r.ETag, r.Reason)
+		t.dispatcher.Settle(r.Key(), r.ETag, r.Reason)
 	}
 	if len(records) > 0 {
 		t.log.Info("quarantined documents known", zap.Int("count", len(records)))
 	}
 }
 
-// expireQuarantine forgets what has been in quarantine for its whole time.
-func (t *tenure) expireQuarantine() {
-	for _, k := range t.quarantine.expired(t.lease.Token(), time.Now()) {
-		t.dispatcher.Recheck(k, "")
+// endQuarantine has every document looked at again whose record is not stored any
+// more.
+func (p *Processor) endQuarantine(ctx context.Context, held []*tenure, trouble *outage) {
+	ended, err := p.quarantine.ended(ctx)
+	for _, r := range ended {
+		for _, t := range held {
+			if t.lease.Token() == r.Lease {
+				t.retry(r)
+			}
+		}
 	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		trouble.begin(err)
+	default:
+		trouble.over()
+	}
+}
+
+// retry forgets a document as it was and looks at it as it is. One without a
+// partition cannot be read; it is only forgotten.
+func (t *tenure) retry(r Record) {
+	t.log.Info("quarantine ended, document is looked at again", zap.String(logkey.SubscriptionID, r.Partition),
+		zap.String(logkey.DocumentID, r.DocumentID), zap.String(logkey.Reason, r.Reason))
+	t.dispatcher.Recheck(r.Key(), t.lastSession())
+	if r.Partition == "" {
+		return
+	}
+	// Submitted here, since a list would take it for a change that the feed has
+	// missed. If it finds no place a list brings it all the same.
+	_ = t.dispatcher.TrySubmit(dispatch.Change{
+		Key: r.Key(), ETag: r.ETag, LSN: r.LSN, Session: t.lastSession(), Source: dispatch.List}, nil)
 }

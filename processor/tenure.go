@@ -31,7 +31,7 @@ type tenure struct {
 	outage     outage
 
 	quarantineOutage outage
-	wellAgain        chan string // ids of quarantine records to be deleted
+	wellAgain        chan Record // quarantine records to be deleted
 
 	mu         sync.Mutex
 	session    string        // token of the last read of the feed
@@ -50,7 +50,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 	t := &tenure{
 		Processor: p,
 		lease:     lease,
-		wellAgain: make(chan string, 100),
+		wellAgain: make(chan Record, 100),
 		began:     time.Now(),
 		log: p.log.With(zap.String(logkey.Lease, lease.Token()),
 			zap.Int64(logkey.Epoch, lease.Epoch())),
