@@ -225,7 +225,9 @@ func (t *tenure) restoreQuarantine(ctx context.Context) {
 // endQuarantine has every document looked at again whose record is not stored any
 // more.
 func (p *Processor) endQuarantine(ctx context.Context, held []*tenure, trouble *outage) {
-	ended, err := p.quarantine.ended(ctx)
+	within, cancel := context.WithTimeout(ctx, p.cfg.FallbackInterval) // the next list must not be late
+	defer cancel()
+	ended, err := p.quarantine.ended(within)
 	for _, r := range ended {
 		for _, t := range held {
 			if t.lease.Token() == r.Lease {

@@ -230,12 +230,12 @@ func TestQuarantineOutlastsTrouble(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				way.answer.Store(nil)
 				w.wantQuarantined(r, "bad")
-				if q := r.Snapshot().Quarantined; q[0].At != at {
+				if q := r.Snapshot().Quarantined; !q[0].At.Equal(at) {
 					t.Errorf("looked at again: %+v", q)
 				}
 				w.retry("bad") // and then it goes on
 				time.Sleep(70 * time.Second)
-				if q := r.Snapshot().Quarantined; len(q) != 1 || q[0].At == at {
+				if q := r.Snapshot().Quarantined; len(q) != 1 || q[0].At.Equal(at) {
 					t.Errorf("not looked at again: %+v", q)
 				}
 			})

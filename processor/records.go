@@ -42,7 +42,7 @@ func (r Record) Key() dispatch.Key {
 	return dispatch.Key{Partition: r.Partition, ID: r.DocumentID}
 }
 
-// ErrRecordChanged: the record is not the version that was to be removed any more.
+// ErrRecordChanged says that the record is not the version that was to be removed any more.
 var ErrRecordChanged = errors.New("quarantine record was changed or removed by someone else")
 
 const (

@@ -27,12 +27,13 @@ const (
 
 const usage = `usage: opfeed COMMAND
 
-  run      serve until SIGTERM or SIGINT; a second one ends at once
-  config   print all environment variables as a table in Markdown
-  version  print which build this is
-  help     print this
+  run         serve until SIGTERM or SIGINT; a second one ends at once
+  operations  list operations, show one, take one out of quarantine; see opfeed operations help
+  config      print all environment variables as a table in Markdown
+  version     print which build this is
+  help        print this
 
-Exit codes: 0 stopped as asked, 1 failed, 2 wrong arguments or configuration.
+Exit codes: 0 stopped as asked, or done; 1 failed, or not found; 2 wrong arguments or configuration.
 `
 
 func main() {
@@ -71,6 +72,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	top := flags("opfeed")
 	if code, ok := parse(top, args, stdout, stderr); !ok {
 		return code
+	}
+	if top.Arg(0) == "operations" {
+		return operate(ctx, top.Args()[1:], stdout, stderr, environ)
 	}
 	command := commands[top.Arg(0)]
 	if command == nil {

@@ -150,6 +150,14 @@ func (s *Service) register() error {
 }
 
 func (s *Service) clients() error {
+	if err := s.cosmosClient(); err != nil {
+		return err
+	}
+	return s.clusterServiceClient()
+}
+
+// cosmosClient makes the way to Cosmos DB, and finds credentials.
+func (s *Service) cosmosClient() error {
 	if s.transport == nil {
 		t := newTransport(nil)
 		if path := s.cfg.Cosmos.CAFile; path != "" {
@@ -168,6 +176,10 @@ func (s *Service) clients() error {
 		}
 		s.credential = credential
 	}
+	return nil
+}
+
+func (s *Service) clusterServiceClient() error {
 	client, err := cs.New(s.cfg.CS, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
 	if err != nil {
 		return err
@@ -181,8 +193,10 @@ func (s *Service) clients() error {
 }
 
 func (s *Service) closeClients() {
-	if err := s.cs.Close(); err != nil {
-		s.log.Warn("cluster service client not closed", zap.Error(err))
+	if s.cs != nil { // nil: a command that does not ask it
+		if err := s.cs.Close(); err != nil {
+			s.log.Warn("cluster service client not closed", zap.Error(err))
+		}
 	}
 	if c, ok := s.transport.(*http.Client); ok && s.deps.Cosmos == nil {
 		c.CloseIdleConnections()
