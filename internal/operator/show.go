@@ -162,7 +162,7 @@ func explain(found operations.Explanation, now time.Time) *explanation {
 }
 
 func errorShown(c *operations.CloudError) *cloudError {
-	if c == nil || *c == (operations.CloudError{}) {
+	if c == nil || c.Code == "" && c.Message == "" {
 		return nil
 	}
 	return &cloudError{Code: shown(c.Code, maxLine), Message: shown(c.Message, maxMessage)}

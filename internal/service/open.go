@@ -43,13 +43,13 @@ func LoadForCommand(environ []string) (Config, error) {
 	return c, nil
 }
 
-// Open finds Cosmos DB, once: what is absent is an error. It opens neither locks nor
-// partition keys, and logs and counts nothing. Close it.
+// Open finds Cosmos DB, once: what is absent is an error. It opens no locks, no
+// partition keys and no billing, and logs and counts nothing. Close it.
 func Open(ctx context.Context, cfg Config, deps Deps) (*Stores, error) {
-	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "", ""
+	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys, cfg.Cosmos.Billing = "", "", ""
 	s := &Service{cfg: cfg, deps: deps, log: zap.NewNop(), registry: prometheus.NewRegistry(), transport: deps.Cosmos}
 	var err error
-	if s.meter, err = newMeter(s.registry, cfg.Cosmos.Leases, ""); err != nil {
+	if s.meter, err = newMeter(s.registry, cfg.Cosmos.Leases, "", ""); err != nil {
 		return nil, fmt.Errorf("make meter: %w", err)
 	}
 	if err := s.cosmosClient(); err != nil {

@@ -80,7 +80,7 @@ func (op operation) takesChildren(resources []resource, list []write) bool {
 	}
 	list = list[:min(len(list), maxBatch)]
 	return slices.ContainsFunc(resources, func(r resource) bool {
-		return r.isResource(id) && slices.ContainsFunc(list, func(w write) bool { return w.id == r.id })
+		return r.isResource(id) && r.follows(op.name) && slices.ContainsFunc(list, func(w write) bool { return w.id == r.id })
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"opfeed/cs"
 	"opfeed/processor/dispatch"
 )
 
@@ -97,29 +96,24 @@ func (l *look) foregone(d document) string {
 		return fault
 	}
 	l.take(op)
-	ref, err := cs.ParseRef(op.internalID)
-	_, handled := pending[ref.Kind]
 	switch {
 	case d.deleted:
 		return "document is softly deleted"
 	case terminal(op.status):
 		return "operation has ended"
-	case op.request != Create && op.request != Update && op.request != Delete:
-		return "request is not handled"
-	case op.internalID == "":
-		return "no internal id yet"
-	case err != nil:
-		return "properties.internalId is not a path of cluster service"
-	case !handled:
-		return "kind is not handled"
 	}
-	l.ref, l.kind = ref, ref.Kind
-	return ""
+	return l.aim().reason
 }
 
 // explain asks Cluster Service, and Next what follows.
 func (l *look) explain(ctx context.Context, e *Explanation) {
-	if l.h.deps.CS == nil {
+	switch {
+	case l.op.internalID == "":
+		l.ans = Answer{NoID: true}
+		d := l.next()
+		e.Decision, e.Reason = &d, d.Reason
+		return
+	case l.h.deps.CS == nil:
 		e.Reason = "cluster service is not configured"
 		return
 	}

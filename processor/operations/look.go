@@ -124,24 +124,14 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	if terminal(op.status) {
 		return l.lookEnded(ctx)
 	}
-	switch op.request {
-	case Create, Update, Delete, RequestCredential, RevokeCredentials:
-	default:
-		return l.leaveAlone(reasonRequest, "request is not handled"), nil
-	}
-	if op.foreign() {
-		return l.leaveAlone(reasonForeign, "another moves this operation"), nil
+	switch out := l.aim(); out.verdict {
+	case dispatch.LeftAlone:
+		return l.leaveAlone(out.label, out.reason), nil
+	case dispatch.Quarantine:
+		return l.quarantine(out.reason), nil
 	}
 	if op.internalID == "" {
 		return l.lookUnnamed(ctx)
-	}
-	ref, err := cs.ParseRef(op.internalID)
-	if err != nil {
-		return l.quarantine("properties.internalId is not a path of cluster service"), nil //nolint:nilerr // the document's fault, not ours
-	}
-	l.ref, l.kind = ref, ref.Kind
-	if meanings(ref.Kind, op.request) == nil {
-		return l.leaveAlone(reasonKind, "request does not fit the kind of object"), nil
 	}
 	if wait := time.Until(l.seen.Due); l.c.Source != dispatch.Due && wait > 0 {
 		// The next look is due already.
@@ -166,6 +156,36 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 		return nil, err
 	}
 	return l.decide, nil
+}
+
+// unaimed is why Cluster Service is not to be asked about an operation.
+type unaimed struct {
+	verdict dispatch.Verdict // LeftAlone, Quarantine, or Again: it is, once it has an id
+	label   string           // of LeftAlone
+	reason  string
+}
+
+// aim finds what to ask Cluster Service for.
+func (l *look) aim() unaimed {
+	switch l.op.request {
+	case Create, Update, Delete, RequestCredential, RevokeCredentials:
+	default:
+		return unaimed{dispatch.LeftAlone, reasonRequest, "request is not handled"}
+	}
+	if l.op.foreign() {
+		return unaimed{dispatch.LeftAlone, reasonForeign, "another moves this operation"}
+	}
+	if l.op.internalID == "" {
+		return unaimed{verdict: dispatch.Again}
+	}
+	ref, err := cs.ParseRef(l.op.internalID)
+	if err != nil {
+		return unaimed{verdict: dispatch.Quarantine, reason: "properties.internalId is not a path of cluster service"}
+	}
+	if l.ref, l.kind = ref, ref.Kind; meanings(ref.Kind, l.op.request) == nil {
+		return unaimed{dispatch.LeftAlone, reasonKind, "request does not fit the kind of object"}
+	}
+	return unaimed{verdict: dispatch.Again}
 }
 
 // take makes op the operation that is looked at. What was seen counts for the

@@ -58,6 +58,12 @@ func (r resource) follows(name string) bool {
 	return slices.ContainsFunc(linkPlaces, func(place []string) bool { return sameName(r.at(place), name) })
 }
 
+// waitsFor tells whether a resource names an operation as the one that revokes its
+// credentials, and no more.
+func (r resource) waitsFor(name string) bool {
+	return !r.follows(name) && slices.ContainsFunc(revokePlaces, func(place []string) bool { return sameName(r.at(place), name) })
+}
+
 // sameName compares ignoring case: the name is the end of an ARM id, which has
 // no case, and writers lower it or do not; no two operations differ in it alone.
 func sameName(a, b string) bool { return strings.EqualFold(a, b) }
@@ -176,7 +182,7 @@ func writes(resources []resource, name, status string, erase bool, now time.Time
 			continue
 		}
 		w := write{id: r.id, etag: azcore.ETag(r.etag)}
-		if erase && r.follows(name) {
+		if erase && !r.waitsFor(name) {
 			w.patch = r.erase(name, now)
 		} else if w.patch = r.follow(name, status); len(w.patch) == 0 {
 			continue
