@@ -5,12 +5,13 @@ GO ?= go
 ARGS ?=
 FUZZTIME ?= 10s
 SEEDS ?= 100
+COUNT ?= 100000
 SHORT ?=
 STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint faults chaos conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint faults chaos mutants conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -24,9 +25,9 @@ build: ## compile everything; the commands go to bin/
 	mkdir -p bin
 	$(GO) build -o bin/ ./cmd/...
 
-test: ## all tests with the race detector, then each kill and fault without it; a package has 5 minutes
+test: ## all tests with the race detector, then each kill, fault and mutant without it; a package has 5 minutes
 	$(GO) test -race -timeout 5m ./...
-	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours' ./internal/system
+	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours|TestMutants' ./internal/system
 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
@@ -38,6 +39,9 @@ faults: ## the service for a simulated hour under each fault in turn: about 6 mi
 
 chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seeds (100)
 	$(GO) test -timeout 2h -run TestChaos ./internal/system -chaos.seeds=$(SEEDS)
+
+mutants: ## the service over COUNT (100000) mutated copies of documents: about 6 minutes of an idle core
+	@set -o pipefail; $(GO) test -timeout 2h -v -run '^TestMutants$$' ./internal/system -mutants.count=$(COUNT) | grep --line-buffered -v '^=== \|^ *logger.go'
 
 conformance: ## Microsoft's tests of azcosmos, and ours, against the emulator; ours alone against ENDPOINT (KEY_FILE, CA_FILE, ADMIN, ARGS)
 	@$(GO) build -o bin/conformance ./internal/conformance/suite

@@ -37,6 +37,8 @@ type world struct {
 	starts int
 	twins  bool              // all replicas have one name
 	notify http.RoundTripper // of the next replica, to ARM; nil: nobody asks for it
+	log    *zap.Logger       // nil: the test's
+	tune   func(*service.Config)
 }
 
 func newWorld(t *testing.T) *world {
@@ -93,13 +95,20 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 		cfg.Instance = "twin"
 	}
 	cfg.Listen = ""
+	if w.tune != nil {
+		w.tune(&cfg)
+	}
+	log := w.log
+	if log == nil {
+		log = zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance)
+	}
 	registry := prometheus.NewRegistry()
 	s, err := service.New(cfg, service.Deps{
 		Cosmos:   cosmos,
 		CS:       inproc.New(w.cs),
 		ARM:      w.notify,
 		Registry: registry,
-		Log:      zaptest.NewLogger(w.t, zaptest.Level(zap.WarnLevel)).Named(cfg.Instance),
+		Log:      log,
 	})
 	if err != nil {
 		w.t.Fatal(err)
