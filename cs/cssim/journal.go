@@ -19,7 +19,8 @@ type Object struct {
 	InternalID string     `json:"internalId"` // in the aro_hcp form
 	State      string     `json:"state"`      // now; empty if gone, or for an external auth without a status
 	Gone       bool       `json:"gone"`
-	Mutations  []Mutation `json:"mutations"` // in order
+	Expires    time.Time  `json:"expires,omitzero"` // of a credential
+	Mutations  []Mutation `json:"mutations"`        // in order
 }
 
 // Mutation is one thing done to an object.
@@ -47,7 +48,7 @@ func (s *Server) Journal() Journal {
 	j := Journal{Objects: make([]Object, 0, len(s.objects))}
 	for _, o := range s.objects {
 		current := o.stateAt(now)
-		entry := Object{InternalID: o.ref.Path(), State: current.name, Gone: current.gone}
+		entry := Object{InternalID: o.ref.Path(), State: current.name, Gone: current.gone, Expires: o.expires}
 		for _, m := range o.mutations {
 			entry.Mutations = append(entry.Mutations, m.public(now))
 		}

@@ -58,7 +58,7 @@ func TestReplicasShareLeases(t *testing.T) {
 }
 
 // TestKilledAtEveryWrite kills a replica at each of its writes in turn, before
-// or after the write was applied, while operations of all nine kinds are under
+// or after the write was applied, while operations of all eleven kinds are under
 // way, and starts another one.
 func TestKilledAtEveryWrite(t *testing.T) {
 	t.Parallel()

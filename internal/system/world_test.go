@@ -26,6 +26,7 @@ import (
 const (
 	database = "opfeed"
 	frontEnd = 0 // as a client; replicas count from 1
+	speed    = 60
 )
 
 // world is one emulated account and one simulated Cluster Service.
@@ -47,7 +48,10 @@ func newWorld(t *testing.T) *world {
 		t:      t,
 		name:   strings.ToLower(strings.NewReplacer("/", "-", "=", "-").Replace(t.Name())),
 		cosmos: cosmosemu.New(cosmosemu.Options{}),
-		cs:     cssim.New(cssim.Options{Speed: 60, Seed: 1, FailureRate: 0.1}),
+		// Credentials live for a day: a clock that is an hour off must not end them.
+		cs: cssim.New(cssim.Options{Speed: speed, Seed: 1, FailureRate: 0.1, Durations: cssim.Durations{
+			CredentialLife: cssim.Between{Min: speed * 24 * time.Hour, Max: speed * 24 * time.Hour},
+		}}),
 	}
 	off, lock := int32(-1), int32(10)
 	if err := w.cosmos.Create(database,

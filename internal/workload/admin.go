@@ -20,13 +20,14 @@ type object struct {
 	InternalID string
 	State      string
 	Gone       bool
+	Expires    time.Time // of a credential
 	Mutations  []mutation
 }
 
 type mutation struct {
-	Kind         string // planted, create, update, delete
+	Kind         string // planted, create, update, delete, revoke
 	At           time.Time
-	Outcome      string // ready, error, gone; "" = not reached yet
+	Outcome      string // ready, error, gone; of a credential issued, failed, revoked; "" = not reached yet
 	OutcomeAt    time.Time
 	ErrorCode    string
 	ErrorMessage string

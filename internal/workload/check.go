@@ -46,6 +46,9 @@ func checkOutcome(e entry, op map[string]any, status string, o *object) []string
 	if want == "" {
 		return []string{fmt.Sprintf("the operation is %s, but %s", status, words)}
 	}
+	if e.Request == RequestCredential && want == "Succeeded" && status == "Failed" && missed(op, o) {
+		want = status
+	}
 	if status != want {
 		return []string{fmt.Sprintf("the operation is %s instead of %s: %s", status, want, words)}
 	}
@@ -84,6 +87,8 @@ func expected(e entry, o *object) (status, code, message, words string) {
 	switch {
 	case m.Outcome == "error":
 		return "Failed", m.ErrorCode, m.ErrorMessage, words
+	case e.Request == RequestCredential || e.Request == RevokeCredentials:
+		return credentialOutcome(e.Request, m.Outcome), "", "", words
 	case (e.Request == Delete) != (m.Outcome == "gone"):
 		return "", "", "", words
 	default:
@@ -94,6 +99,9 @@ func expected(e entry, o *object) (status, code, message, words string) {
 // outcome finds the deed that ends an operation: the one that its own call
 // caused; for loaded operations the last.
 func outcome(e entry, o *object) *mutation {
+	if e.Request == RequestCredential {
+		return issue(o)
+	}
 	var found *mutation
 	for i := range o.Mutations {
 		m := &o.Mutations[i]
@@ -102,7 +110,7 @@ func outcome(e entry, o *object) *mutation {
 			if m.Outcome != "" || found == nil {
 				found = m
 			}
-		case !strings.EqualFold(m.Kind, e.Request.String()):
+		case m.Kind != deed(e.Request):
 		case m.At.Before(e.Called.Add(-clockSlack)), m.At.After(e.Answered.Add(clockSlack)):
 		default:
 			found = m
@@ -163,6 +171,9 @@ func checkOperationDocument(before, after map[string]any) []string {
 func checkResource(e entry, status string, res map[string]any) []string {
 	var out []string
 	bad := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if e.Request == RevokeCredentials {
+		return checkRevoked(e, res)
+	}
 	if e.Request == Delete && status == "Succeeded" {
 		_, soft := res["deletionTimestamp"]
 		if res != nil && !soft {

@@ -27,7 +27,7 @@ func goodEnding(k Kind, g Generation, r Request, outcome string) *ending {
 	}}
 	x.o = &object{InternalID: target.Object(), State: outcome, Mutations: []mutation{
 		{Kind: "planted", At: noon.Add(-time.Minute), Outcome: "ready", OutcomeAt: noon.Add(-time.Minute)},
-		{Kind: strings.ToLower(r.String()), At: noon, Outcome: outcome, OutcomeAt: noon.Add(20 * time.Second)},
+		{Kind: deed(r), At: noon, Outcome: outcome, OutcomeAt: noon.Add(20 * time.Second)},
 	}}
 	status := "Succeeded"
 	x.f = final{Operation: decoded(x.e.Before), Resource: decoded(x.e.ResBefore)}
@@ -42,6 +42,15 @@ func goodEnding(k Kind, g Generation, r Request, outcome string) *ending {
 	x.set("properties/lastTransitionTime", noon.Add(20*time.Second).Add(30*time.Millisecond).Format(time.RFC3339Nano))
 	raise(x.f.Operation)
 	at := target.places()
+	if r == RequestCredential || r == RevokeCredentials {
+		// Its resource is as it was, but that it named the revocation.
+		x.e.ResBefore = target.document(link{State: "Succeeded", InternalID: o.InternalID})
+		x.f.Resource = decoded(x.e.ResBefore)
+		if r == RevokeCredentials && o.name(x.e.ResBefore) {
+			raise(x.f.Resource)
+		}
+		return x
+	}
 	put(x.f.Resource, at.State, status)
 	parent := x.f.Resource
 	for _, name := range at.Active[:len(at.Active)-1] {

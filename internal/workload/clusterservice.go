@@ -8,6 +8,7 @@ import (
 
 	sdk "github.com/openshift-online/ocm-sdk-go"
 	v1alpha1 "github.com/openshift-online/ocm-sdk-go/arohcp/v1alpha1"
+	clustersmgmt "github.com/openshift-online/ocm-sdk-go/clustersmgmt/v1"
 	"github.com/openshift-online/ocm-sdk-go/logging"
 )
 
@@ -51,7 +52,13 @@ func (c *clusterService) apply(ctx context.Context, t Target, r Request) error {
 	var err error
 	switch t.Kind {
 	case Cluster:
-		err = c.cluster(ctx, t, r)
+		if r == RevokeCredentials {
+			err = c.revokeCredentials(ctx, t)
+		} else {
+			err = c.cluster(ctx, t, r)
+		}
+	case Credential:
+		err = c.requestCredential(ctx, t)
 	case NodePool:
 		err = c.nodePool(ctx, t, r)
 	case ExternalAuth:
@@ -132,4 +139,25 @@ func (c *clusterService) externalAuth(ctx context.Context, t Target, r Request) 
 		_, err = auths.Add().Body(body).SendContext(ctx)
 		return err
 	}
+}
+
+// requestCredential asks for a credential. Its id is ours, so that the plan knows
+// it: real front ends take the one in the answer.
+func (c *clusterService) requestCredential(ctx context.Context, t Target) error {
+	body, err := clustersmgmt.NewBreakGlassCredential().ID(t.ChildID).Username(t.Child).Build()
+	if err != nil {
+		return err
+	}
+	_, err = c.credentials(t).Add().Body(body).SendContext(ctx)
+	return err
+}
+
+// revokeCredentials revokes all credentials of a cluster.
+func (c *clusterService) revokeCredentials(ctx context.Context, t Target) error {
+	_, err := c.credentials(t).Delete().SendContext(ctx)
+	return err
+}
+
+func (c *clusterService) credentials(t Target) *clustersmgmt.BreakGlassCredentialsClient {
+	return c.conn.ClustersMgmt().V1().Clusters().Cluster(t.ClusterID).BreakGlassCredentials()
 }

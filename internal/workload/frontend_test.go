@@ -98,7 +98,7 @@ func (b *bench) checkWritten(ctx context.Context, t *testing.T) {
 	t.Helper()
 	es := b.ledger.snapshot()
 	last := lastOnResource(es)
-	late := 0
+	late, credentials, revocations := 0, 0, 0
 	for i, e := range es {
 		op, ok, err := b.store.read(ctx, e.Partition, e.DocumentID)
 		if err != nil || !ok {
@@ -110,14 +110,33 @@ func (b *bench) checkWritten(ctx context.Context, t *testing.T) {
 		if e.Written.After(mustTime(t, text(op.Document, "properties", "startTime")).Add(lateAfter / 2)) {
 			late++
 		}
+		if e.Request == RequestCredential {
+			credentials++
+			if e.ResourceDocument != "" || text(op.Document, "properties", "externalId") != (Target{
+				Subscription: e.Target.Subscription, Group: e.Target.Group, Cluster: e.Target.Cluster}).ResourceID() {
+				t.Errorf("%s: of resource %q, %v", e.Step, e.ResourceDocument, op.Document)
+			}
+			continue
+		}
 		res, ok, err := b.store.read(ctx, e.Partition, e.ResourceDocument)
 		if err != nil || !ok {
 			t.Fatalf("%s: no resource: %v", e.Step, err)
 		}
 		at := e.Target.places()
+		if e.Request == RevokeCredentials {
+			revocations++
+			if e.Target.Generation == Metadata != (text(res.Document, "properties", "serviceProviderProperties", "revokeCredentialsOperationId") == e.ID) ||
+				text(res.Document, at.State...) != "Succeeded" || text(res.Document, at.Active...) != "" {
+				t.Errorf("%s: the cluster is %v", e.Step, res.Document)
+			}
+			continue
+		}
 		if last[i] && (text(res.Document, at.Active...) != e.ID || text(res.Document, at.State...) != e.Status) {
 			t.Errorf("%s: the resource says %q %q", e.Step, text(res.Document, at.Active...), text(res.Document, at.State...))
 		}
+	}
+	if credentials < 3 || revocations < 1 {
+		t.Errorf("%d credentials were asked for, %d revocations", credentials, revocations)
 	}
 	if late == 0 {
 		t.Error("no operation got its internal id later")

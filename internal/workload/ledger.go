@@ -15,8 +15,9 @@ type entry struct {
 	Request    Request
 	Object     string // canonical internal id; "" if it has none
 	Resource   string // ARM id
-	// ResourceDocument is the resource's document id; "" for a loaded
-	// operation, whose documents are checked on their own.
+	// ResourceDocument is the resource's document id; "" for a request for a
+	// credential, which no resource names, and for a loaded operation, whose
+	// documents are checked on their own.
 	ResourceDocument string
 	Target           Target
 	Step             string // for words

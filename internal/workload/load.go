@@ -160,14 +160,14 @@ func loadedOperation(k key, d loadedDocument) (e *entry, left bool, why string) 
 	switch {
 	case err != nil:
 		return nil, false, fmt.Sprintf("its internalId is %q", p("internalId"))
-	case ref.Kind == cs.BreakGlassCredential:
-		return nil, true, "it is about a " + ref.Kind.String()
+	case (r == RequestCredential) != (ref.Kind == cs.BreakGlassCredential), r == RevokeCredentials && ref.Kind != cs.Cluster:
+		return nil, true, fmt.Sprintf("its request is %s, and it is about a %s", r, ref.Kind)
 	}
 	return e, false, ""
 }
 
 func requestOf(name string) (r Request, ok bool) {
-	for _, r := range []Request{Create, Update, Delete} {
+	for _, r := range []Request{Create, Update, Delete, RequestCredential, RevokeCredentials} {
 		if strings.EqualFold(name, r.String()) {
 			return r, true
 		}
@@ -187,12 +187,14 @@ func operationName(d map[string]any) string {
 
 // giveLife plants the objects of pending operations in a state from which they
 // reach an outcome, parents first. Of several operations on one object the
-// most final decides.
+// most final decides; a revocation is on none.
 func (f *FrontEnd) giveLife(ctx context.Context, entries []*entry) error {
 	requests := map[string]Request{}
 	for _, e := range entries {
 		if e.Object != "" && e.Terminal.IsZero() {
-			requests[e.Object] = max(requests[e.Object], e.Request)
+			if before, ok := requests[e.Object]; !ok || before == RevokeCredentials || e.Request > before && e.Request != RevokeCredentials {
+				requests[e.Object] = e.Request
+			}
 		}
 	}
 	objects := slices.Collect(maps.Keys(requests))
@@ -214,6 +216,10 @@ func (f *FrontEnd) giveLife(ctx context.Context, entries []*entry) error {
 func lifeFor(object string, r Request) string {
 	ref, _ := cs.ParseRef(object) // all were read before
 	switch {
+	case r == RequestCredential:
+		return "created"
+	case r == RevokeCredentials:
+		return "ready" // the cluster, whose credentials they are
 	case r == Delete:
 		return "uninstalling"
 	case ref.Kind == cs.ExternalAuth:

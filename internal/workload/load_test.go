@@ -27,6 +27,8 @@ func TestLoadedDocuments(t *testing.T) {
 		"e-nonsense.json":   operation("seven", "Accepted", "Create", "/api/clusters_mgmt/v1/clusters/../c"),
 		"f-broken.json":     `{"id":`,
 		"g-nowhere.json":    `{"id":"x"}`,
+		"i-user.json":       operation("eight", "Accepted", "requestcredential", "/API/clusters_mgmt/v1/clusters/b/break_glass_credentials/c"),
+		"j-revoke.json":     operation("nine", "Accepted", "RevokeCredentials", "/api/aro_hcp/v1alpha1/clusters/b"),
 		"h-other.json":      `{"id":"y","partitionKey":"s","resourceType":"other"}`,
 	}
 	for name, body := range files {
@@ -37,7 +39,7 @@ func TestLoadedDocuments(t *testing.T) {
 	var words []string
 	say := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	l := &loaded{documents: map[key]loadedDocument{}}
-	for _, name := range []string{"a-first", "b-second", "c-pending", "d-again", "e-credential", "e-deleted", "e-orphan", "e-other-kind", "e-nonsense", "f-broken", "g-nowhere", "h-other"} {
+	for _, name := range []string{"a-first", "b-second", "c-pending", "d-again", "e-credential", "e-deleted", "e-orphan", "e-other-kind", "e-nonsense", "f-broken", "g-nowhere", "h-other", "i-user", "j-revoke"} {
 		if err := l.read(filepath.Join(dir, name+".json"), say); err != nil {
 			t.Fatal(err)
 		}
@@ -46,8 +48,8 @@ func TestLoadedDocuments(t *testing.T) {
 	said := strings.Join(words, "\n")
 	for _, want := range []string{
 		"b-second.json has the partition and id of a-first.json", "f-broken.json is no JSON object",
-		"g-nowhere.json has no id", `e-credential.json is left alone: its request is "RequestCredential"`,
-		"e-deleted.json is not followed: it is deleted", "e-other-kind.json is left alone: it is about a BreakGlassCredential",
+		"g-nowhere.json has no id", "e-credential.json is left alone: its request is RequestCredential, and it is about a Cluster",
+		"e-deleted.json is not followed: it is deleted", "e-other-kind.json is left alone: its request is Create, and it is about a BreakGlassCredential",
 		"e-nonsense.json is not followed: its internalId is",
 	} {
 		if !strings.Contains(said, want) {
@@ -56,7 +58,7 @@ func TestLoadedDocuments(t *testing.T) {
 	}
 	// Left alone are the credential's request and the operation of another kind:
 	// what is deleted, orphaned or not readable is none of the service's pending.
-	if len(es) != 3 || l.leftAlone != 2 || len(l.documents) != 9 {
+	if len(es) != 5 || l.leftAlone != 2 || len(l.documents) != 11 {
 		t.Fatalf("%d operations, %d left alone, %d documents", len(es), l.leftAlone, len(l.documents))
 	}
 	one, two, three := es[0], es[1], es[2]
@@ -65,6 +67,9 @@ func TestLoadedDocuments(t *testing.T) {
 	}
 	if two.Object != three.Object || two.Shared || !three.Shared {
 		t.Errorf("operations on one object: %q %v, %q %v", two.Object, two.Shared, three.Object, three.Shared)
+	}
+	if es[3].Request != RequestCredential || es[4].Request != RevokeCredentials {
+		t.Errorf("%v of %s, %v of %s", es[3].Request, es[3].Object, es[4].Request, es[4].Object)
 	}
 	if _, system := one.Before["_etag"]; system {
 		t.Error("system properties were kept")
@@ -81,6 +86,8 @@ func TestLifeFor(t *testing.T) {
 		{"/api/aro_hcp/v1alpha1/clusters/a/node_pools/b", Update, "updating"},
 		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Update, "ready"},
 		{"/api/aro_hcp/v1alpha1/clusters/a/external_auth_config/external_auths/b", Delete, "uninstalling"},
+		{"/api/clusters_mgmt/v1/clusters/a/break_glass_credentials/b", RequestCredential, "created"},
+		{"/api/aro_hcp/v1alpha1/clusters/a", RevokeCredentials, "ready"},
 	} {
 		if got := lifeFor(c.object, c.r); got != c.want {
 			t.Errorf("%s of %s: %q, want %q", c.r, c.object, got, c.want)

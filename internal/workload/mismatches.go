@@ -53,7 +53,7 @@ func (f *FrontEnd) mismatches(ctx context.Context) ([]mismatch, error) {
 			Operation: docs[key{e.Partition, e.DocumentID}],
 			Resource:  docs[key{e.Partition, e.ResourceDocument}],
 		}
-		if w := check(e, last[i], fin, objects[e.Object]); len(w) > 0 {
+		if w := check(e, last[i], fin, objectOf(e, objects)); len(w) > 0 {
 			out = append(out, mismatch{fmt.Sprintf("operation %s (%s of %s)", e.ID, e.Step, e.Resource), w})
 		}
 	}
@@ -108,7 +108,7 @@ func (l *loaded) mismatches(es []entry, docs map[key]map[string]any) []mismatch 
 func lastOnResource(es []entry) map[int]bool {
 	last := map[key]int{}
 	for i, e := range es {
-		if !e.Loaded {
+		if !e.Loaded && e.ResourceDocument != "" {
 			last[key{e.Partition, e.ResourceDocument}] = i
 		}
 	}

@@ -40,7 +40,7 @@ func (f *FrontEnd) perform(ctx context.Context, s Step, victim *entry) (*entry, 
 
 func (f *FrontEnd) locked(ctx context.Context, s Step, victim *entry) (*entry, error) {
 	e := f.newEntry(s.Target, s.Request, s.Operation, false)
-	if s.Request != Create {
+	if s.Request == Update || s.Request == Delete {
 		// Refuse before Cluster Service is told: a front end answers 409.
 		if err := f.idle(ctx, s.Target, victim); err != nil {
 			return nil, err
@@ -148,10 +148,12 @@ func (f *FrontEnd) stage(ctx context.Context, b *batch, o operation, e *entry) e
 	doc := o.document()
 	b.create(doc)
 	var resource map[string]any
-	if o.Request == Create {
+	switch o.Request {
+	case RequestCredential: // no resource names it
+	case Create:
 		resource = o.Target.document(link{Active: o.Named.ID, State: o.status(), InternalID: o.InternalID})
 		b.create(resource)
-	} else {
+	case Update, Delete, RevokeCredentials:
 		it, ok, err := f.store.read(ctx, o.Target.Subscription, o.Target.DocumentID)
 		if err != nil {
 			return err
@@ -160,14 +162,28 @@ func (f *FrontEnd) stage(ctx context.Context, b *batch, o operation, e *entry) e
 			return fmt.Errorf("%s: no such resource", o.Target.ResourceID())
 		}
 		resource = it.Document
-		at := o.Target.places()
-		put(resource, at.State, o.status())
-		put(resource, at.Active, o.Named.ID)
-		raise(resource)
-		b.replace(resource, it.ETag)
+		if o.name(resource) {
+			raise(resource)
+			b.replace(resource, it.ETag)
+		}
 	}
 	f.ledger.edit(func() { e.Before, e.ResBefore = doc, resource })
 	return nil
+}
+
+// name puts an operation into the document of its resource, and says whether that
+// has a place for it.
+func (o operation) name(resource map[string]any) bool {
+	at := o.Target.places()
+	if o.Request == RevokeCredentials {
+		if at.Revoking != nil {
+			put(resource, at.Revoking, o.Named.ID)
+		}
+		return at.Revoking != nil
+	}
+	put(resource, at.State, o.status())
+	put(resource, at.Active, o.Named.ID)
+	return true
 }
 
 // supersede cancels the victim, unless it has ended by itself.

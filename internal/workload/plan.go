@@ -15,10 +15,11 @@ type Plan struct {
 	subscriptions []string
 }
 
-// Cycle is one round of the plan: every kind of operation once, and one
-// operation that is cancelled by a superseding delete.
+// Cycle is one round of the plan: every kind of operation once, one that is
+// cancelled by a superseding delete, and a request for a credential that is
+// cancelled by the revocation of all.
 type Cycle struct {
-	Ready []Target // resources that exist, ready, before the first step
+	Ready []Target // resources that exist, ready, before the first step; credentials that are issued
 	Steps []Step
 }
 
@@ -28,7 +29,7 @@ type Step struct {
 	Request   Request
 	Operation Named
 	// Supersedes is the index, in the cycle, of the step whose operation this
-	// delete cancels; -1 for none.
+	// delete, or revocation, cancels; -1 for none.
 	Supersedes int
 	// LateID: the operation is written with an empty internalId, which is
 	// filled a moment later, when Cluster Service has been called.
@@ -77,7 +78,9 @@ func (p *Plan) Cycle(n int) Cycle {
 	poolUpdate, poolDelete := d.child(host, NodePool, "pool-a"), d.child(host, NodePool, "pool-b")
 	authUpdate, authDelete := d.child(host, ExternalAuth, "auth-a"), d.child(host, ExternalAuth, "auth-b")
 	lostPool, lostAuth := d.child(doomed, NodePool, "pool"), d.child(doomed, ExternalAuth, "auth")
-	d.ready(host, changed, doomed, poolUpdate, poolDelete, authUpdate, authDelete, lostPool, lostAuth)
+	// Revoked is a cluster of its own: all its credentials end.
+	revoked := d.family("revoked")
+	d.ready(host, changed, doomed, revoked, d.child(revoked, Credential, "user-0"), poolUpdate, poolDelete, authUpdate, authDelete, lostPool, lostAuth)
 
 	steps := []Step{
 		d.step(fresh, Create),
@@ -89,6 +92,7 @@ func (p *Plan) Cycle(n int) Cycle {
 		d.step(d.child(host, ExternalAuth, "auth-new"), Create),
 		d.step(authUpdate, Update),
 		d.step(authDelete, Delete),
+		d.step(d.child(host, Credential, "user"), RequestCredential),
 	}
 	steps[2].Implicit = []Child{{lostPool, d.named()}, {lostAuth, d.named()}}
 	d.rng.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
@@ -110,13 +114,14 @@ func (p *Plan) Cycle(n int) Cycle {
 			d.ready(victim)
 		}
 	}
-	// After eight of the nine, so that the kinds come first; one of them keeps
-	// the two apart.
-	at := 8
-	steps = append(steps[:at], append([]Step{d.step(victim, request)}, steps[at:]...)...)
-	last := d.step(victim, Delete)
-	last.Supersedes = at
-	steps = append(steps, last)
+	// After all but one, so that the kinds come first; that one keeps the two
+	// apart. The same with a request for a credential, which the revocation
+	// cancels unless it has been issued by then.
+	at := len(steps) - 1
+	between := steps[at]
+	steps = append(steps[:at], d.step(victim, request), d.step(d.child(revoked, Credential, "user-1"), RequestCredential), between)
+	steps = append(steps, d.step(victim, Delete), d.step(revoked, RevokeCredentials))
+	steps[at+3].Supersedes, steps[at+4].Supersedes = at, at+1
 	d.cycle.Steps = steps
 	return d.cycle
 }
@@ -149,7 +154,9 @@ func (d *draft) family(role string) Target {
 func (d *draft) child(of Target, kind Kind, name string) Target {
 	t := of
 	t.Kind, t.Child, t.ChildID = kind, name, clusterServiceID(d.rng)
-	t.DocumentID = d.documentID(t)
+	if t.DocumentID = ""; kind != Credential {
+		t.DocumentID = d.documentID(t)
+	}
 	return t
 }
 

@@ -46,7 +46,7 @@ func TestAllKindsOccurEarly(t *testing.T) {
 				late = late || s.LateID
 			}
 		}
-		if len(seen) != 9 {
+		if len(seen) != 11 {
 			t.Errorf("seed %d: %d kinds in %v: %v", seed, len(seen), within, seen)
 		}
 		if len(generations) != 3 || !superseded || !implicit || !late {
@@ -67,13 +67,16 @@ func TestPlanStartsNothingOnABusyObject(t *testing.T) {
 		for i, s := range c.Steps {
 			o := s.Target.Object()
 			before, again := used[o]
+			if s.Request == RevokeCredentials && c.Steps[s.Supersedes].Target.ClusterID != s.Target.ClusterID {
+				t.Fatalf("cycle %d step %d cancels a request for a credential of another cluster", n, i)
+			}
 			if again && (s.Supersedes < 0 || c.Steps[s.Supersedes].Target.Object() != o || s.Request != Delete) {
 				t.Fatalf("cycle %d step %d: %s after %s on %s", n, i, s.Request, before, o)
 			}
 			if s.Supersedes >= i {
 				t.Fatalf("cycle %d step %d supersedes step %d", n, i, s.Supersedes)
 			}
-			if s.Request != Create && !ready[o] && s.Supersedes < 0 {
+			if s.Request != Create && s.Request != RequestCredential && !ready[o] && s.Supersedes < 0 {
 				t.Fatalf("cycle %d step %d: %s of %s, which does not exist", n, i, s.Request, o)
 			}
 			if s.Target.Kind != Cluster && !ready[(Target{ClusterID: s.Target.ClusterID}).Object()] {
@@ -96,7 +99,7 @@ func TestPlanStartsNothingOnABusyObject(t *testing.T) {
 				documents[k] = true
 			}
 		}
-		if len(c.Steps) != 11 {
+		if len(c.Steps) != 14 {
 			t.Fatalf("cycle %d has %d steps", n, len(c.Steps))
 		}
 	}

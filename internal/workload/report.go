@@ -125,7 +125,7 @@ func timings(es []entry, j journal) (pickup, writeBack Quantiles) {
 	objects := j.byID()
 	var pickups, writeBacks []time.Duration
 	for _, e := range es {
-		o := objects[e.Object]
+		o := objectOf(e, objects)
 		if o == nil || e.Written.IsZero() {
 			continue
 		}

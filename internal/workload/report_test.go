@@ -146,18 +146,20 @@ func TestTable(t *testing.T) {
 	if o.Created != 9 || o.Terminal != 8 || o.Pending != 1 || o.ByStatus["Succeeded"] != 6 {
 		t.Errorf("in all: %+v", o)
 	}
-	const want = `                                   all  Succeeded  Failed  Canceled  pending
-Cluster       Create                 3          2       .         1        .
-Cluster       Update                 0          .       .         .        .
-Cluster       Delete                 0          .       .         .        .
-NodePool      Create                 0          .       .         .        .
-NodePool      Update                 2          1       1         .        .
-NodePool      Delete                 0          .       .         .        .
-ExternalAuth  Create                 0          .       .         .        .
-ExternalAuth  Update                 0          .       .         .        .
-ExternalAuth  Delete                 2          1       .         .        1
-Cluster       RequestCredential      1          1       .         .        .
-?             Create                 1          1       .         .        .
+	const want = `                                           all  Succeeded  Failed  Canceled  pending
+Cluster               Create                 3          2       .         1        .
+Cluster               Update                 0          .       .         .        .
+Cluster               Delete                 0          .       .         .        .
+NodePool              Create                 0          .       .         .        .
+NodePool              Update                 2          1       1         .        .
+NodePool              Delete                 0          .       .         .        .
+ExternalAuth          Create                 0          .       .         .        .
+ExternalAuth          Update                 0          .       .         .        .
+ExternalAuth          Delete                 2          1       .         .        1
+BreakGlassCredential  RequestCredential      0          .       .         .        .
+Cluster               RevokeCredentials      0          .       .         .        .
+Cluster               RequestCredential      1          1       .         .        .
+?                     Create                 1          1       .         .        .
 `
 	if got := table(rows); got != want {
 		t.Errorf("have\n%swant\n%s", got, want)

@@ -11,6 +11,9 @@ type link struct {
 // change, as paths of property names.
 type places struct {
 	State, Active, InternalID []string
+	// Revoking names, on a cluster, the operation that revokes its credentials;
+	// nil: not in this generation.
+	Revoking []string
 }
 
 func (t Target) places() places {
@@ -28,6 +31,7 @@ func (t Target) places() places {
 	}
 	if t.Kind == Cluster {
 		p.State = []string{"properties", "serviceProviderProperties", "provisioningState"}
+		p.Revoking = []string{"properties", "serviceProviderProperties", "revokeCredentialsOperationId"}
 	}
 	return p
 }
@@ -111,6 +115,7 @@ func (t Target) metadataProperties() map[string]any {
 			"issuer": map[string]any{"url": "https://login.example.test/v2.0", "audiences": []any{"a"}, "ca": ""},
 		}
 		p["serviceProviderProperties"] = map[string]any{"usesNewExternalAuthDeletionApproach": false}
+	case Credential: // it has no document
 	}
 	return p
 }

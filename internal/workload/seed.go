@@ -60,6 +60,12 @@ func (f *FrontEnd) makeReady(ctx context.Context, ts []Target) error {
 	byPartition := map[string][]Target{}
 	var partitions []string
 	for _, t := range ts {
+		if t.Kind == Credential {
+			if err := f.admin.plant(ctx, t.Object(), "issued"); err != nil {
+				return err
+			}
+			continue // it has no document
+		}
 		if err := f.admin.plant(ctx, t.Object(), "ready"); err != nil {
 			return err
 		}

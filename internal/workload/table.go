@@ -11,14 +11,14 @@ import (
 
 // Row counts the operations of one request on one kind of resource.
 type Row struct {
-	Kind    string // Cluster, NodePool, ExternalAuth; of a loaded document also others, or "?"
-	Request string // Create, Update, Delete; of a loaded document also others
+	Kind    string // Cluster, NodePool, ExternalAuth, BreakGlassCredential; of a loaded document also "?"
+	Request string // Create, Update, Delete, RequestCredential, RevokeCredentials; of a loaded document also others
 	Created int
 	Pending int
 	Ended   map[string]int // by terminal status
 }
 
-// tally counts entries: in all, and in one row for each of the nine kinds of
+// tally counts entries: in all, and in one row for each of the eleven kinds of
 // operations, in order and even where there is none, followed by what documents
 // held besides.
 func tally(es []entry) (o Operations, rows []Row) {
@@ -28,6 +28,9 @@ func tally(es []entry) (o Operations, rows []Row) {
 			rows = append(rows, Row{Kind: k.String(), Request: r.String(), Ended: map[string]int{}})
 		}
 	}
+	rows = append(rows,
+		Row{Kind: Credential.String(), Request: RequestCredential.String(), Ended: map[string]int{}},
+		Row{Kind: Cluster.String(), Request: RevokeCredentials.String(), Ended: map[string]int{}})
 	for _, e := range es {
 		kind, request := e.what()
 		i := slices.IndexFunc(rows, func(r Row) bool { return r.Kind == kind && r.Request == request })

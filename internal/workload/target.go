@@ -16,6 +16,9 @@ const (
 	Cluster Kind = iota
 	NodePool
 	ExternalAuth
+	// Credential is a break-glass credential of a cluster: an object of Cluster
+	// Service alone. Its ARM resource is the cluster, and it has no document.
+	Credential
 )
 
 // Request is what an operation does to its resource.
@@ -26,6 +29,8 @@ const (
 	Create Request = iota
 	Update
 	Delete
+	RequestCredential
+	RevokeCredentials // all of a cluster
 )
 
 // Generation is one of the three schema generations of documents that share
@@ -46,10 +51,10 @@ type Target struct {
 	Subscription string // lower case: the partition key
 	Group        string // resource group
 	Cluster      string // name of the cluster
-	Child        string // name of the node pool or external auth, "" for a cluster
+	Child        string // name of the node pool, external auth or credential, "" for a cluster
 	ClusterID    string // Cluster Service's id of the cluster
 	ChildID      string // Cluster Service's id of the child
-	DocumentID   string // id of the resource document
+	DocumentID   string // id of the resource document, "" for a credential
 	// Variant picks among the spellings that one generation has: casing of
 	// types, API prefix of the internal id, with or without cosmosMetadata.
 	Variant int
@@ -67,11 +72,11 @@ const (
 var documentNamespace = uuid.MustParse("bf1ee0a1-0147-41ed-a083-d3cbbf7bea99")
 
 func (k Kind) String() string {
-	return [...]string{"Cluster", "NodePool", "ExternalAuth"}[k]
+	return [...]string{"Cluster", "NodePool", "ExternalAuth", "BreakGlassCredential"}[k]
 }
 
 func (r Request) String() string {
-	return [...]string{"Create", "Update", "Delete"}[r]
+	return [...]string{"Create", "Update", "Delete", "RequestCredential", "RevokeCredentials"}[r]
 }
 
 // ResourceID is the ARM id of the target.
@@ -83,7 +88,7 @@ func (t Target) ResourceID() string {
 		id += "/nodePools/" + t.Child
 	case ExternalAuth:
 		id += "/externalAuths/" + t.Child
-	case Cluster:
+	case Cluster, Credential:
 	}
 	return id
 }
@@ -94,20 +99,21 @@ func (t Target) ResourceType() string {
 		"/hcpOpenShiftClusters",
 		"/hcpOpenShiftClusters/nodePools",
 		"/hcpOpenShiftClusters/externalAuths",
+		"/hcpOpenShiftClusters",
 	}[t.Kind]
 }
 
 // InternalID is the path of the target's object in Cluster Service, as the
 // front end of its generation stores it.
 func (t Target) InternalID() string {
-	if t.Variant%2 == 1 {
+	if t.Variant%2 == 1 || t.Kind == Credential {
 		return t.Object()
 	}
 	return mgmtPrefix + strings.TrimPrefix(t.Object(), aroPrefix)
 }
 
 // Object is the aro_hcp form of InternalID, under which the simulator's
-// journal lists the object.
+// journal lists the object. A credential has the other form alone.
 func (t Target) Object() string {
 	ref := cs.Ref{Cluster: t.ClusterID, Child: t.ChildID}
 	switch t.Kind {
@@ -117,6 +123,8 @@ func (t Target) Object() string {
 		ref.Kind = cs.NodePool
 	case ExternalAuth:
 		ref.Kind = cs.ExternalAuth
+	case Credential:
+		ref.Kind = cs.BreakGlassCredential
 	}
 	return ref.Path()
 }
