@@ -36,6 +36,7 @@ func TestChaos(t *testing.T) {
 
 func chaos(t *testing.T, seed uint64) {
 	w := newWorld(t)
+	w.tellsARM()
 	w.twins = seed%2 == 0
 	w.fail(seed, 0.05+0.12*float64(seed%3), 0.2)
 	c := &cast{world: w, seed: seed}

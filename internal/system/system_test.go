@@ -17,6 +17,7 @@ func TestFiveHundredSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const subscriptions, rate = 500, 25
 		w := newWorld(t)
+		w.tellsARM()
 		r := w.start(inproc.New(w.cosmos))
 		time.Sleep(settle)
 		report, err := w.frontEnd(func(c *workload.Config) {

@@ -38,6 +38,7 @@ type world struct {
 	starts int
 	twins  bool              // all replicas have one name
 	notify http.RoundTripper // of the next replica, to ARM; nil: nobody asks for it
+	arm    *workload.ARM     // what the front end's operations ask to be told; nil: nothing
 	log    *zap.Logger       // nil: the test's
 	tune   func(*service.Config)
 }
@@ -148,12 +149,20 @@ func (w *world) frontEnd(change func(*workload.Config)) *workload.FrontEnd {
 		CosmosTransport:         inproc.New(w.cosmos),
 		ClusterServiceTransport: inproc.New(w.cs),
 		ServiceTransport:        inproc.New(http.NotFoundHandler()),
+		ARM:                     w.arm,
 		Say:                     w.t.Logf,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return f
+}
+
+// tellsARM lets the front end's operations ask that ARM be told, which does not
+// take the first try of any.
+func (w *world) tellsARM() {
+	w.arm = workload.NewARM(1)
+	w.notify = inproc.New(w.arm)
 }
 
 // want checks a report: at least so many operations, none lost or mismatched.

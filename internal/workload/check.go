@@ -150,6 +150,7 @@ var operationAllowance = allowance{
 	"properties/error":              {"added", "changed"},
 	"properties/error/code":         {"added", "changed"},
 	"properties/error/message":      {"added", "changed"},
+	"properties/notificationUri":    {"lost"}, // ARM has been told: see checkTold
 	versionPath:                     {"changed"},
 }
 

@@ -44,6 +44,7 @@ type Deps struct {
 	CosmosTransport         policy.Transporter // nil = network
 	ClusterServiceTransport http.RoundTripper  // nil = network
 	ServiceTransport        http.RoundTripper  // nil = network
+	ARM                     *ARM               // nil = no operation asks that ARM be told
 	// Say is told, in words, what a person should know: collisions among
 	// loaded documents, operations that could not be started, mismatches.
 	// It is called from several goroutines.

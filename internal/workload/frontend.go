@@ -51,6 +51,11 @@ func New(cfg Config, deps Deps) (*FrontEnd, error) {
 	if f.service, err = dialClusterService(cfg.ClusterServiceURL, deps.ClusterServiceTransport); err != nil {
 		return nil, fmt.Errorf("connect to Cluster Service: %w", err)
 	}
+	if deps.ARM != nil {
+		deps.ARM.mu.Lock()
+		deps.ARM.stored = f.ask
+		deps.ARM.mu.Unlock()
+	}
 	return f, nil
 }
 
@@ -181,7 +186,7 @@ func (f *FrontEnd) step(ctx context.Context, s Step, n int, o *outcomes) {
 func (f *FrontEnd) drain(ctx context.Context) {
 	deadline := time.Now().Add(f.cfg.Drain)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
-		if f.ledger.pending() == 0 {
+		if f.ledger.pending() == 0 && f.untold() == 0 {
 			return
 		}
 		if sleep(ctx, followInterval) != nil {

@@ -34,6 +34,8 @@ type entry struct {
 	Status   string    // that status, or the newest one
 	Changed  string    // a later terminal status that differs: it must not
 
+	URI string // where its end is to be told; "" for nowhere
+
 	Superseded bool           // cancelled by the front end
 	Before     map[string]any // the operation document as last written by the front end
 	ResBefore  map[string]any // the resource document as last written for this operation

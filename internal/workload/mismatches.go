@@ -53,7 +53,11 @@ func (f *FrontEnd) mismatches(ctx context.Context) ([]mismatch, error) {
 			Operation: docs[key{e.Partition, e.DocumentID}],
 			Resource:  docs[key{e.Partition, e.ResourceDocument}],
 		}
-		if w := check(e, last[i], fin, objectOf(e, objects)); len(w) > 0 {
+		w := check(e, last[i], fin, objectOf(e, objects))
+		if e.URI != "" {
+			w = append(w, checkTold(e, fin.Operation, f.deps.ARM.of(e.URI))...)
+		}
+		if len(w) > 0 {
 			out = append(out, mismatch{fmt.Sprintf("operation %s (%s of %s)", e.ID, e.Step, e.Resource), w})
 		}
 	}

@@ -12,6 +12,8 @@ type operation struct {
 	Named    Named
 	Implicit bool
 	Start    time.Time
+	// URI is where its end is to be told; "" for nowhere.
+	URI string
 	// InternalID is what the document holds; "" while the front end has not
 	// called Cluster Service yet.
 	InternalID string
@@ -61,6 +63,9 @@ func (o operation) document() map[string]any {
 		p["operationId"] = "/subscriptions/" + t.Subscription + "/providers/" + providerNamespace +
 			"/locations/" + location + "/hcpOperationStatuses/" + o.Named.ID
 		p["tenantId"] = "00000000-0000-0000-0000-000000000000"
+	}
+	if o.URI != "" {
+		p["notificationUri"] = o.URI
 	}
 	d := map[string]any{
 		"id":           o.documentID(),

@@ -71,10 +71,14 @@ func (f *FrontEnd) newEntry(t Target, r Request, n Named, implicit bool) *entry 
 	if implicit {
 		what = "implicit"
 	}
+	uri := ""
+	if f.deps.ARM != nil {
+		uri = o.uri()
+	}
 	return &entry{
 		Partition: t.Subscription, DocumentID: o.documentID(), ID: n.ID, Request: r,
 		Object: t.Object(), Resource: t.ResourceID(), ResourceDocument: t.DocumentID, Target: t,
-		Step: fmt.Sprintf("%s %s %s", what, t.Kind, r), Implicit: implicit, Status: o.status(),
+		Step: fmt.Sprintf("%s %s %s", what, t.Kind, r), Implicit: implicit, Status: o.status(), URI: uri,
 	}
 }
 
@@ -117,7 +121,7 @@ func (f *FrontEnd) write(ctx context.Context, s Step, es []*entry, victim *entry
 			targets, names = append(targets, c.Target), append(names, c.Operation)
 		}
 		for i, e := range es {
-			o := operation{Target: targets[i], Request: e.Request, Named: names[i], Implicit: e.Implicit, Start: now}
+			o := operation{Target: targets[i], Request: e.Request, Named: names[i], Implicit: e.Implicit, Start: now, URI: e.URI}
 			if !s.LateID {
 				o.InternalID = targets[i].InternalID()
 			}
