@@ -25,6 +25,7 @@ func TestLesson07OperationAndResourceAgree(t *testing.T) {
 	for n := int64(1); n <= writes; n++ {
 		for _, applied := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d, applied=%v", n, applied), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { dyingAt(t, n, applied) })
 			})
 		}
@@ -192,7 +193,7 @@ func TestLesson21OneBadDocumentStopsNoOther(t *testing.T) {
 		time.Sleep(settle)
 		moreGood, moreBad := begin("fed")
 		time.Sleep(2 * time.Second)
-		for _, id := range append(good, moreGood...) {
+		for _, id := range slices.Concat(good, moreGood) {
 			if s := p.status("s", id); s != "Succeeded" {
 				t.Errorf("%s: %s", id, s)
 			}
@@ -206,7 +207,7 @@ func TestLesson21OneBadDocumentStopsNoOther(t *testing.T) {
 		for _, q := range r.Snapshot().Quarantined {
 			aside = append(aside, q.ID)
 		}
-		want := append(bad, moreBad...)
+		want := slices.Concat(bad, moreBad)
 		slices.Sort(aside)
 		slices.Sort(want)
 		if !slices.Equal(aside, want) {

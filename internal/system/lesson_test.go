@@ -178,13 +178,14 @@ type knocks struct {
 	longest       time.Duration // refused in a row
 }
 
-// knock takes the lock and gives it back every so often, until ctx ends.
+// knock takes the lock and gives it back every so often, until ctx ends. After a
+// second it is refused.
 func (p *person) knock(ctx context.Context, subscription string, every time.Duration) (k knocks) {
 	pk := azcosmos.NewPartitionKeyString(subscription)
 	raw := fmt.Appendf(nil, `{"id":%q,"owner":"frontend","ttl":10}`, subscription)
 	for ; ctx.Err() == nil; time.Sleep(every) {
 		began, met := time.Now(), false
-		for {
+		for time.Since(began) < time.Second {
 			resp, err := p.locks.CreateItem(p.t.Context(), pk, raw, nil)
 			if err == nil {
 				if _, err = p.locks.DeleteItem(p.t.Context(), pk, subscription, &azcosmos.ItemOptions{IfMatchEtag: &resp.ETag}); err != nil {

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -64,7 +65,7 @@ func TestLesson15NothingWaitsForWhatHangs(t *testing.T) {
 			_ = b.d.TrySubmit(version("slow", fmt.Sprint(i), "1"), nil)
 		}
 		began := time.Now()
-		if err := b.d.TrySubmit(version("s1", "late", "1"), nil); err != dispatch.ErrFull || time.Since(began) > 0 {
+		if err := b.d.TrySubmit(version("s1", "late", "1"), nil); !errors.Is(err, dispatch.ErrFull) || time.Since(began) > 0 {
 			t.Errorf("a list is told %v after %v", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"opfeed/cs/cssim"
-	"opfeed/internal/fault"
 	"opfeed/processor/dispatch"
 )
 
@@ -19,18 +17,13 @@ func aroHCP(internalID string) string {
 }
 
 // endsWhenGone deletes one object in Cluster Service and drives the Delete of
-// another, which goes with it or is the same: it ends when that is gone, not
-// before, and soon.
-func endsWhenGone(t *testing.T, effect *cssim.Effect, deleted, object string) {
+// another, which goes with it or is the same, from a state: it ends when that is
+// gone, not before, and soon.
+func endsWhenGone(t *testing.T, state, deleted, object string) {
 	t.Helper()
 	r := newRig(t)
 	r.plant(clusterID, "ready")
-	r.plant(object, "ready")
-	if effect != nil {
-		if err := r.sim.Faults().Add(cssim.Fault{Name: "f", Match: fault.Match{"kind": "get", "object": "externalauth"}, Effect: *effect}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.plant(object, state)
 	d, resource := operationDoc("op-1", Delete), clusterDoc("r1", "op-1")
 	props(d)["internalId"], props(resource)["internalId"] = object, object
 	r.put(d)
@@ -58,7 +51,7 @@ func endsWhenGone(t *testing.T, effect *cssim.Effect, deleted, object string) {
 func TestLesson02ReadyEndsNoDelete(t *testing.T) {
 	for name, deleted := range map[string]string{"the pool": clusterID + "/node_pools/n1", "its cluster": clusterID} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { endsWhenGone(t, nil, deleted, clusterID+"/node_pools/n1") })
+			synctest.Test(t, func(t *testing.T) { endsWhenGone(t, "ready", deleted, clusterID+"/node_pools/n1") })
 		})
 	}
 }
@@ -68,16 +61,14 @@ func TestLesson02ReadyEndsNoDelete(t *testing.T) {
 // ready ends no Delete, whether a Cluster Service tells its status or not.
 func TestLesson10ExternalAuthIsDeletedWhenGone(t *testing.T) {
 	const auth = clusterID + "/external_auth_config/external_auths/e1"
-	for name, c := range map[string]struct {
-		effect  *cssim.Effect
-		deleted string
-	}{
-		"with a status":       {nil, auth},
-		"without a status":    {&cssim.Effect{Null: "status"}, auth},
-		"through its cluster": {nil, clusterID},
+	for name, c := range map[string]struct{ state, deleted string }{
+		"with a status":                         {"ready", auth},
+		"without a status":                      {"", auth},
+		"through its cluster":                   {"ready", clusterID},
+		"without a status, through its cluster": {"", clusterID},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { endsWhenGone(t, c.effect, c.deleted, auth) })
+			synctest.Test(t, func(t *testing.T) { endsWhenGone(t, c.state, c.deleted, auth) })
 		})
 	}
 }
