@@ -492,12 +492,6 @@ func (j *judge) resource(c *creature) (became string, wrong []string) {
 	if op.fault || !ended && !op.touched() {
 		return untouched(unfollowed)
 	}
-	if id := textAt(op.before, "properties", "operationId"); ended && !c.touched() && id != "" &&
-		!strings.HasSuffix(strings.ToLower(id), "/"+strings.ToLower(op.name)) {
-		// An operation that has ended is found by the end of its operationId alone:
-		// not where that has no slash before the name, or one after it.
-		return unfollowed, wrong
-	}
 	actives := namesAt(c.before, activePaths)
 	if ended && op.request == "Delete" && status == "Succeeded" && len(actives) > 0 {
 		if c.after != nil && c.after["deletionTimestamp"] == nil {

@@ -222,8 +222,8 @@ func lastSegment(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// foreign tells whether another than Cluster Service does the work: the newest
-// generation names, in the operation, the document by which it follows it.
+// foreign tells whether another than Cluster Service does the work of a credential
+// operation: the newest generation names, in the operation, the document by which it follows it.
 func (op operation) foreign() bool {
 	return op.properties.has("systemAdminCredentialRequest") || op.properties.has("systemAdminCredentialRevocation")
 }

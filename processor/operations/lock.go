@@ -31,6 +31,9 @@ type lockDocument struct {
 	TTL   int    `json:"ttl"`
 }
 
+// maxID is how many bytes an id may have in Cosmos DB.
+const maxID = 1023
+
 // maxRelease bounds the release: it may run when the process is to stop, and
 // nobody waits for it but the next who wants the lock, for its ttl at most.
 const maxRelease = time.Second
@@ -45,9 +48,10 @@ type lock struct {
 // locked runs f while the lock of the subscription is held, and gives f what to
 // ask before it starts a write. Without a container of locks f just runs: the
 // condition on every write is what protects; the lock spares front ends that
-// take it a conflict.
+// take it a conflict. A partition key that is too long for an id has no lock that
+// anybody could take.
 func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string, f func(trusted func() error) error) error {
-	if h.deps.Locks == nil {
+	if h.deps.Locks == nil || len(partition) > maxID {
 		return f(func() error { return nil })
 	}
 	l, err := h.acquire(ctx, partition)

@@ -286,3 +286,23 @@ func TestTwinsLockIsAnothers(t *testing.T) {
 		}
 	})
 }
+
+// TestNoLockForAKeyTooLong: a subscription whose key is no id has no lock, for
+// nobody, and its operations are finished all the same.
+func TestNoLockForAKeyTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.plant(clusterID, "ready")
+		long := strings.Repeat("s", maxID+1)
+		d := operationDoc("op-1", Create)
+		d["partitionKey"] = long
+		r.put(d)
+		step, err := r.step(dispatch.Change{Key: dispatch.Key{Partition: long, ID: "op-1"}})
+		if err != nil || step.Label != Succeeded {
+			t.Errorf("%s, %v", step.Label, err)
+		}
+		if n := r.cosmos.requests(isLock); n != 0 {
+			t.Errorf("%d requests for a lock", n)
+		}
+	})
+}

@@ -168,12 +168,13 @@ type unaimed struct {
 // aim finds what to ask Cluster Service for.
 func (l *look) aim() unaimed {
 	switch l.op.request {
-	case Create, Update, Delete, RequestCredential, RevokeCredentials:
+	case Create, Update, Delete:
+	case RequestCredential, RevokeCredentials:
+		if l.op.foreign() {
+			return unaimed{dispatch.LeftAlone, reasonForeign, "another moves this operation"}
+		}
 	default:
 		return unaimed{dispatch.LeftAlone, reasonRequest, "request is not handled"}
-	}
-	if l.op.foreign() {
-		return unaimed{dispatch.LeftAlone, reasonForeign, "another moves this operation"}
 	}
 	if l.op.internalID == "" {
 		return unaimed{verdict: dispatch.Again}

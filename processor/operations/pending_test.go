@@ -142,11 +142,17 @@ func TestOrphanedLinks(t *testing.T) {
 		state string // of r1 afterwards; "absent"
 		link  string
 	}{
-		"ended":              {func() []doc { return []doc{ended("op-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},
-		"ended, other case":  {func() []doc { return []doc{ended("op-1", Update, Succeeded, 0), clusterDoc("r1", "OP-1")} }, dispatch.Done, Succeeded, ""},
-		"active":             {func() []doc { return []doc{operationDoc("op-1", Create), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
-		"nobody":             {func() []doc { return []doc{clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
-		"longer name":        {func() []doc { return []doc{ended("xop-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
+		"ended":             {func() []doc { return []doc{ended("op-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},
+		"ended, other case": {func() []doc { return []doc{ended("op-1", Update, Succeeded, 0), clusterDoc("r1", "OP-1")} }, dispatch.Done, Succeeded, ""},
+		"active":            {func() []doc { return []doc{operationDoc("op-1", Create), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
+		"nobody":            {func() []doc { return []doc{clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
+		"longer name":       {func() []doc { return []doc{ended("xop-1", Create, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
+		"bare name": {func() []doc {
+			d := ended("a", Create, Failed, 0)
+			props(d)["operationId"] = "op-1"
+			return []doc{d, clusterDoc("r1", "op-1")}
+		}, dispatch.Done, Failed, ""},
+		"name with a slash":  {func() []doc { return []doc{named(ended("a", Create, Failed, 0), "op-1//"), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},
 		"id of another name": {func() []doc { return []doc{named(ended("op-1", Create, Failed, 0), "other"), clusterDoc("r1", "op-1")} }, dispatch.Done, Accepted, "op-1"},
 		"deleted":            {func() []doc { return []doc{ended("op-1", Delete, Succeeded, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, "absent", "absent"},
 		"delete failed":      {func() []doc { return []doc{ended("op-1", Delete, Failed, 0), clusterDoc("r1", "op-1")} }, dispatch.Done, Failed, ""},

@@ -16,9 +16,10 @@ const (
 	documentsOfResource = `SELECT c.id, c.resourceType, c.deletionTimestamp FROM c WHERE (STRINGEQUALS(c.properties.resourceId, @id, true)` +
 		` OR STRINGEQUALS(c.resourceID, @id, true) OR STRINGEQUALS(c.properties.cosmosMetadata.resourceID, @id, true)) AND ` + notDeleted
 
-	operationsByName = `SELECT * FROM c WHERE ` + isOperation + ` AND (ENDSWITH(c.properties.operationId, @segment, true)` +
-		` OR ENDSWITH(c.properties.resourceId, @segment, true) OR ENDSWITH(c.resourceID, @segment, true)` +
-		` OR ENDSWITH(c.id, @piped, true) OR STRINGEQUALS(c.id, @name, true)) AND ` + notDeleted
+	// More than operationName makes that name of: it is asked of each row.
+	operationsByName = `SELECT * FROM c WHERE ` + isOperation + ` AND (CONTAINS(c.properties.operationId, @name, true)` +
+		` OR CONTAINS(c.properties.resourceId, @name, true) OR CONTAINS(c.resourceID, @name, true)` +
+		` OR CONTAINS(c.id, @name, true)) AND ` + notDeleted
 )
 
 // resources finds every document of the partition that names an operation as its
@@ -71,7 +72,7 @@ func (l *look) isBare(ctx context.Context) (bool, error) {
 func (h *Handler) named(ctx context.Context, partition, name, session string) ([]operation, error) {
 	var list []operation
 	s := search{text: operationsByName, partition: partition, session: session}
-	s.parameters = append(s.parameters, parameter("@name", name), parameter("@segment", "/"+name), parameter("@piped", "|"+name))
+	s.parameters = append(s.parameters, parameter("@name", name))
 	err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 		d, ok := parseDocument(row)
 		if !ok || !sameName(operationName(d), name) {
