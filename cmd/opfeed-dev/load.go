@@ -91,13 +91,14 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := t.check(c); err != nil {
 		return misused(fs, stderr, err)
 	}
-	return drive(ctx, "load", c, t, nil, newScreen(stdout), stderr)
+	show := newScreen(stdout)
+	return drive(ctx, "load", c, workload.Deps{Say: show.say}, t, nil, show, stderr)
 }
 
 // drive runs the front end, shows how it goes, and writes the report. It stops
 // early if trouble delivers.
-func drive(ctx context.Context, name string, c workload.Config, t trafficFlags, trouble <-chan error, show *screen, stderr io.Writer) int {
-	front, err := workload.New(c, workload.Deps{Say: show.say})
+func drive(ctx context.Context, name string, c workload.Config, deps workload.Deps, t trafficFlags, trouble <-chan error, show *screen, stderr io.Writer) int {
+	front, err := workload.New(c, deps)
 	if err != nil {
 		return failed(stderr, name, err)
 	}

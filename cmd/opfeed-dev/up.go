@@ -14,7 +14,9 @@ import (
 
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/envconf"
+	"opfeed/internal/inproc"
 	"opfeed/internal/service"
+	"opfeed/internal/workload"
 )
 
 const (
@@ -89,8 +91,8 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return failed(stderr, "up", err)
 	}
 	c.ServiceURL = "http://" + l.Addr().String()
-	show := newScreen(stdout)
-	replica, err := f.replica(c.CosmosURL, c.ClusterServiceURL, l, show.beside(stderr))
+	show, arm := newScreen(stdout), workload.NewARM(1)
+	replica, err := f.replica(c.CosmosURL, c.ClusterServiceURL, arm, l, show.beside(stderr))
 	if err != nil {
 		_ = l.Close()
 		return failed(stderr, "up", err)
@@ -119,7 +121,7 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if !ready(ctx, c.ServiceURL, nil) && ctx.Err() == nil {
 		fmt.Fprintf(stdout, "The replica is not ready after %v; the operations begin nevertheless.\n", readyWait)
 	}
-	code := drive(ctx, "up", c, f.traffic, trouble, show, stderr)
+	code := drive(ctx, "up", c, workload.Deps{ARM: arm, Say: show.say}, f.traffic, trouble, show, stderr)
 	stop()
 	group.Wait()
 	select {
@@ -130,7 +132,7 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 }
 
-func (f upFlags) replica(cosmosURL, csURL string, l net.Listener, stderr io.Writer) (*service.Service, error) {
+func (f upFlags) replica(cosmosURL, csURL string, arm *workload.ARM, l net.Listener, stderr io.Writer) (*service.Service, error) {
 	log, err := service.NewLogger(f.logging, service.FormatConsole, stderr)
 	if err != nil {
 		return nil, fmt.Errorf("make log: %w", err)
@@ -141,7 +143,7 @@ func (f upFlags) replica(cosmosURL, csURL string, l net.Listener, stderr io.Writ
 	c.Cosmos.Billing, c.Location = billing, location
 	c.CS.URL = csURL
 	c.LogLevel, c.LogFormat = f.logging, service.FormatConsole
-	s, err := service.New(c, service.Deps{Listener: l, Log: log})
+	s, err := service.New(c, service.Deps{ARM: inproc.New(arm), Listener: l, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("make replica: %w", err)
 	}
