@@ -11,8 +11,10 @@ import (
 
 const (
 	// breakerSpan is what the calls in a row must span at least, from the end of
-	// the first to that of the last: one hiccup hits all calls in flight at once.
-	breakerSpan = 2 * time.Second
+	// the first to that of the last. One hiccup hits all calls in flight at once; and
+	// where some objects hang and others are well, an answer comes with each round of
+	// polls, which are 10 s apart.
+	breakerSpan = 15 * time.Second
 	// maxProbePause bounds how long a Retry-After puts the next probe off.
 	maxProbePause = time.Minute
 	// probeGrace is how long a probe that is due waits for whoever was refused and
@@ -31,8 +33,8 @@ var errOpen = errors.New("not asked, since calls are not answered")
 // It does no I/O, knows the time only from its arguments, and is not safe for
 // concurrent use: see gate.
 //
-// It opens after so many silent calls in a row, of all objects, that span
-// breakerSpan and are not all of one path: one object that hangs, or draws 500, for
+// It opens after so many silent calls in a row, of all objects, that last for
+// the span and are not all of one path: one object that hangs, or draws 500, for
 // ever does not open it while any other call is answered, or when it is the only
 // one that is asked for. Open, it lets one call through at a time, a probe, no
 // sooner than an interval after the last one began. Any answer closes it.
@@ -44,8 +46,9 @@ var errOpen = errors.New("not asked, since calls are not answered")
 // does; and who stays away keeps nobody out for longer than that. When all had
 // their turn a new round begins.
 type breaker struct {
-	threshold int // 0: never opens
-	interval  time.Duration
+	threshold int           // 0: never opens
+	span      time.Duration // see breakerSpan
+	interval  time.Duration // of probes
 
 	// Of the run of silent calls.
 	silent int
@@ -100,7 +103,7 @@ func (b *breaker) leave(t turn, path string, v verdict, now time.Time) {
 	}
 	switch v.sort {
 	case answered:
-		*b = breaker{threshold: b.threshold, interval: b.interval, turns: b.turns}
+		*b = breaker{threshold: b.threshold, span: b.span, interval: b.interval, turns: b.turns}
 	case silent:
 		if b.open {
 			b.postpone(now.Add(min(v.retryAfter, maxProbePause)))
@@ -118,7 +121,7 @@ func (b *breaker) count(path string, v verdict, now time.Time) {
 	}
 	b.silent++
 	b.others = b.others || path != b.path
-	if b.threshold > 0 && b.silent >= b.threshold && b.others && now.Sub(b.first) >= breakerSpan {
+	if b.threshold > 0 && b.silent >= b.threshold && b.others && now.Sub(b.first) >= b.span {
 		b.open, b.begun, b.tried = true, now, map[string]struct{}{}
 		b.due = now.Add(max(b.interval, min(v.retryAfter, maxProbePause)))
 	}
@@ -140,7 +143,7 @@ type gate struct {
 }
 
 func newGate(cfg Config, gauge prometheus.Gauge) *gate {
-	return &gate{gauge: gauge, breaker: breaker{threshold: cfg.Breaker, interval: cfg.BreakerProbe}}
+	return &gate{gauge: gauge, breaker: breaker{threshold: cfg.Breaker, span: breakerSpan, interval: cfg.BreakerProbe}}
 }
 
 // check refuses a call that could not be made now, without taking its turn: that

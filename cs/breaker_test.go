@@ -44,7 +44,7 @@ func TestBreaker(t *testing.T) {
 			step{16, "z begin"}, step{17, "x silent"}, step{30, "w refused"}, step{31, "z answered"}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := breaker{threshold: 3, interval: 5 * time.Second}
+			b := breaker{threshold: 3, span: 2 * time.Second, interval: 5 * time.Second}
 			start := time.Unix(0, 0)
 			turns := map[string]turn{}
 			for _, s := range steps {

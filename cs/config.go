@@ -26,7 +26,7 @@ type Config struct {
 	Concurrency  int            `env:"CONCURRENCY" help:"calls in flight at most"`
 	Rate         float64        `env:"RATE" help:"calls a second at most; 0: no limit"`
 
-	Breaker      int           `env:"BREAKER" help:"calls in a row without any answer, over 2s and several objects, after which calls fail at once, but for probes; 0: never"`
+	Breaker      int           `env:"BREAKER" help:"calls in a row without any answer, over 15s and several objects, after which calls fail at once, but for probes; 0: never"`
 	BreakerProbe time.Duration `env:"BREAKER_PROBE" help:"between probes while calls fail at once, if Cluster Service does not ask for a longer pause"`
 
 	ListPolling bool          `env:"LIST_POLLING" help:"learn from lists, where many objects are due, that nothing has changed"`

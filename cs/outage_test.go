@@ -95,9 +95,9 @@ func TestOutage(t *testing.T) {
 				if r.gauge(t, breakerOpen) != 1 {
 					t.Error("it is not open at the end of the outage")
 				}
-				// Until it opens: 2 s of calls at 100 a second; of those that hang, two
+				// Until it opens: 15 s of calls at 100 a second; of those that hang, three
 				// full pools, since the first tells only after the deadline.
-				early, probes := 200+10, int(outage/(5*time.Second))
+				early, probes := 1500+10, int(outage/(5*time.Second))
 				if n := after - before; n > probes+early || n < probes/3 {
 					t.Errorf("%d requests in the outage, want at most %d probes and %d before it is noticed", n, probes, early)
 				}

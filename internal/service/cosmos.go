@@ -23,6 +23,12 @@ import (
 // from the front ends.
 const applicationID = "opfeed"
 
+// Variables by which the database and the container of resources are known.
+const (
+	variableDatabase  = "DATABASE"
+	variableResources = "RESOURCES_CONTAINER"
+)
+
 // connectTimeout bounds one try to reach Cosmos DB and to check its containers.
 const connectTimeout = 15 * time.Second
 
@@ -83,28 +89,35 @@ func (s *Service) newClient() (*azcosmos.Client, error) {
 	return azcosmos.NewClientWithKey(s.cfg.Cosmos.Endpoint, key, options)
 }
 
-// open finds the containers and checks them.
+// open finds the containers and checks them. What an earlier try has found is not
+// read again: with many containers, and a network that fails now and then, no try
+// would find them all.
 func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, error) {
 	c := s.cfg.Cosmos
 	database, err := client.NewDatabase(c.Database)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	reply, err := database.Read(ctx, nil)
-	if err != nil {
-		return nil, absent(err, "database", c.Database, "DATABASE")
+	if s.found == nil {
+		s.found = map[string]string{}
 	}
-	if reply.DatabaseProperties == nil {
-		return nil, errors.New("read database: the reply holds no properties")
+	if _, found := s.found[variableDatabase]; !found {
+		reply, err := database.Read(ctx, nil)
+		if err != nil {
+			return nil, absent(err, "database", c.Database, variableDatabase)
+		}
+		if reply.DatabaseProperties == nil {
+			return nil, errors.New("read database: the reply holds no properties")
+		}
+		s.found[variableDatabase] = reply.DatabaseProperties.ResourceID
 	}
 	st := &stores{client: client}
-	var rid string
 	for _, want := range []struct {
 		requirement
 		id    string
 		store **azcosmos.ContainerClient
 	}{
-		{requirement{variable: "RESOURCES_CONTAINER", partitionKey: "/partitionKey", hashed: true}, c.Resources, &st.resources},
+		{requirement{variable: variableResources, partitionKey: "/partitionKey", hashed: true}, c.Resources, &st.resources},
 		{requirement{variable: "LEASES_CONTAINER", partitionKey: "/id", ttl: true, forever: true}, c.Leases, &st.leases},
 		{requirement{variable: "LOCKS_CONTAINER", partitionKey: "/id", ttl: true}, c.Locks, &st.locks},
 		{requirement{variable: "PARTITION_KEYS_CONTAINER"}, c.PartitionKeys, &st.partitionKeys},
@@ -117,12 +130,12 @@ func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, e
 		if err != nil {
 			return nil, fmt.Errorf("open container: %w", err)
 		}
-		p, err := want.read(ctx, container)
-		if err != nil {
-			return nil, err
-		}
-		if want.store == &st.resources {
-			rid = p.ResourceID
+		if _, found := s.found[want.variable]; !found {
+			p, err := want.read(ctx, container)
+			if err != nil {
+				return nil, err
+			}
+			s.found[want.variable] = p.ResourceID
 		}
 		*want.store = container
 	}
@@ -130,7 +143,7 @@ func (s *Service) open(ctx context.Context, client *azcosmos.Client) (*stores, e
 	if err != nil {
 		return nil, fmt.Errorf("parse endpoint: %w", err)
 	}
-	st.leasePrefix = leases.Prefix(s.cfg.ProcessorName, endpoint.Hostname(), reply.DatabaseProperties.ResourceID, rid)
+	st.leasePrefix = leases.Prefix(s.cfg.ProcessorName, endpoint.Hostname(), s.found[variableDatabase], s.found[variableResources])
 	return st, nil
 }
 

@@ -52,6 +52,7 @@ type Service struct {
 	credential azcore.TokenCredential // nil: the key is used
 	wire       func(*stores) (*engine, error)
 
+	found   map[string]string // resource ids of the database and its containers, by variable; of the one goroutine that connects
 	started time.Time
 	running atomic.Pointer[engine] // nil until Cosmos DB was found as it must be
 }

@@ -486,6 +486,7 @@ func TestLesson21SeveralBillingDocuments(t *testing.T) {
 		other := billOf("other", before)
 		other["resourceId"] = armCluster + "x"
 		r.putBilling(other)
+		r.cosmos.mu.Lock()
 		r.cosmos.before = func(req *http.Request) error {
 			if isBillingPatch(req) && strings.HasSuffix(req.URL.Path, "/docs/raced") {
 				raced := billOf("raced", before)
@@ -494,6 +495,7 @@ func TestLesson21SeveralBillingDocuments(t *testing.T) {
 			}
 			return nil
 		}
+		r.cosmos.mu.Unlock()
 		if step, _ := r.drive(r.delete("flat")); step.Label != Succeeded {
 			t.Fatalf("have %+v", step)
 		}
