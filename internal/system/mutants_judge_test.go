@@ -22,6 +22,7 @@ const (
 	follows     = "resource follows its operation"
 	revoking    = "resource whose credentials are revoked"
 	erased      = "resource erased with its operation"
+	erasedBelow = "resource erased with the one that it lay below"
 	unfollowed  = "resource of an operation that did not move"
 	manyLinks   = "resource of several operations"
 	unwritable  = "resource that cannot be written"
@@ -448,6 +449,37 @@ func (j *judge) revoked(c *creature, e end) end {
 	return e
 }
 
+// layBelow tells whether what a resource says to be its id lies, wherever it says
+// so, below a resource that a delete has taken.
+func (j *judge) layBelow(c *creature) bool {
+	kind, _ := c.before["resourceType"].(string)
+	own := ownIDs(c)
+	return len(own) > 0 && strings.HasPrefix(strings.ToLower(kind), "microsoft.redhatopenshift/hcpopenshiftclusters/") &&
+		slices.ContainsFunc(j.herd, func(r *creature) bool {
+			if r.partition != c.partition || r.after != nil || !slices.ContainsFunc(j.linked(r, r.links()), deleted) {
+				return false
+			}
+			return slices.ContainsFunc(ownIDs(r), func(id string) bool {
+				return !slices.ContainsFunc(own, func(o string) bool { return !strings.HasPrefix(o, id+"/") })
+			})
+		})
+}
+
+func deleted(op *creature) bool {
+	return op.after != nil && op.request == "Delete" && spelled(textAt(op.after, "properties", "status"), "Succeeded") == "Succeeded"
+}
+
+// ownIDs are the ids that a resource gives itself.
+func ownIDs(c *creature) []string {
+	var ids []string
+	for _, at := range [][]string{{"resourceID"}, {"properties", "resourceId"}, {"properties", "cosmosMetadata", "resourceID"}} {
+		if id := textAt(c.before, at...); id != "" {
+			ids = append(ids, strings.ToLower(id))
+		}
+	}
+	return ids
+}
+
 func (j *judge) resource(c *creature) (became string, wrong []string) {
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	_, shunned := j.shunned[[2]string{c.partition, c.id}]
@@ -465,6 +497,9 @@ func (j *judge) resource(c *creature) (became string, wrong []string) {
 		return unwritable, wrong
 	}
 	ops := j.linked(c, links)
+	if c.after == nil && len(links) == 0 && j.layBelow(c) {
+		return erasedBelow, nil
+	}
 	untouched := func(became string) (string, []string) {
 		if c.touched() {
 			bad("touched, although it is a %s: %v", became, c.changes())
