@@ -33,7 +33,7 @@ func (p *Processor) backstop(ctx context.Context) {
 		last = time.Now()
 		if held := p.held(); len(held) > 0 {
 			p.listAll(ctx, held, &trouble)
-			p.endQuarantine(ctx, held, &records)
+			p.endQuarantine(ctx, &records)
 		}
 	}
 }

@@ -99,11 +99,13 @@ func (q *quarantine) load(ctx context.Context, lease string, owns func(partition
 // one: the next list brings the others.
 const maxGone = 100
 
-// ended forgets the records that are not stored any more, because their time to
-// live is over or an operator has removed them, and returns them. What is put
-// while it reads is not judged, and after an error only what is certain is gone.
-func (q *quarantine) ended(ctx context.Context) ([]Record, error) {
+// ended forgets the records of some leases that are not stored any more, because
+// their time to live is over or an operator has removed them, and returns them. What
+// is put while it reads is not judged, and after an error only what is certain is
+// gone.
+func (q *quarantine) ended(ctx context.Context, of map[string]*tenure) ([]Record, error) {
 	known := q.known()
+	maps.DeleteFunc(known, func(_ string, r Record) bool { return of[r.Lease] == nil })
 	if len(known) == 0 {
 		return nil, nil // as it should be: no request
 	}
@@ -223,17 +225,18 @@ func (t *tenure) restoreQuarantine(ctx context.Context) {
 }
 
 // endQuarantine has every document looked at again whose record is not stored any
-// more.
-func (p *Processor) endQuarantine(ctx context.Context, held []*tenure, trouble *outage) {
+// more. A range that is being taken over is left to the next time: its records are
+// known before anybody could look at their documents.
+func (p *Processor) endQuarantine(ctx context.Context, trouble *outage) {
+	held := map[string]*tenure{}
+	for _, t := range p.held() {
+		held[t.lease.Token()] = t
+	}
 	within, cancel := context.WithTimeout(ctx, p.cfg.FallbackInterval) // the next list must not be late
 	defer cancel()
-	ended, err := p.quarantine.ended(within)
+	ended, err := p.quarantine.ended(within, held)
 	for _, r := range ended {
-		for _, t := range held {
-			if t.lease.Token() == r.Lease {
-				t.retry(r)
-			}
-		}
+		held[r.Lease].retry(r)
 	}
 	switch {
 	case ctx.Err() != nil:

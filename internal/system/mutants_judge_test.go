@@ -497,7 +497,7 @@ func (j *judge) resource(c *creature) (became string, wrong []string) {
 		return unwritable, wrong
 	}
 	ops := j.linked(c, links)
-	if c.after == nil && len(links) == 0 && j.layBelow(c) {
+	if c.after == nil && !slices.ContainsFunc(ops, deleted) && j.layBelow(c) {
 		return erasedBelow, nil
 	}
 	untouched := func(became string) (string, []string) {
