@@ -74,15 +74,11 @@ func (b *breaker) enter(path string, now time.Time) (t turn, wait time.Duration,
 	if !b.open {
 		return 0, 0, true
 	}
+	if wait := b.pause(path, now); wait > 0 {
+		return 0, wait, false
+	}
 	_, had := b.tried[path]
-	switch {
-	case b.probing: // when it ends is not known
-		b.fresh = b.fresh || !had
-		return 0, max(soon, b.due.Sub(now)), false
-	case now.Before(b.due):
-		b.fresh = b.fresh || !had
-		return 0, b.due.Sub(now), false
-	case had && b.fresh && now.Before(b.due.Add(probeGrace)):
+	if had && b.fresh && now.Before(b.due.Add(probeGrace)) {
 		return 0, soon, false
 	}
 	if had || len(b.tried) >= maxTried {
@@ -92,6 +88,24 @@ func (b *breaker) enter(path string, now time.Time) (t turn, wait time.Duration,
 	b.turns++
 	b.probing, b.begun, b.fresh = true, now, false
 	return b.turns, 0, true
+}
+
+// pause is how long no call is made, whoever's turn it is; 0: one might be. It takes
+// no turn, but takes note of who was refused.
+func (b *breaker) pause(path string, now time.Time) time.Duration {
+	wait := b.due.Sub(now)
+	switch {
+	case !b.open:
+		return 0
+	case b.probing: // when it ends is not known
+		wait = max(soon, wait)
+	case wait <= 0:
+		return 0
+	}
+	if _, had := b.tried[path]; !had {
+		b.fresh = true
+	}
+	return wait
 }
 
 // leave takes note of how a call ended that was let through.
@@ -151,11 +165,10 @@ func newGate(cfg Config, gauge prometheus.Gauge) *gate {
 func (g *gate) check(path string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b := &g.breaker; !b.open || !b.probing && !time.Now().Before(b.due) {
-		return nil
+	if wait := g.breaker.pause(path, time.Now()); wait > 0 {
+		return g.refusal(wait)
 	}
-	_, wait, _ := g.breaker.enter(path, time.Now())
-	return g.refusal(wait)
+	return nil
 }
 
 // enter lets a call through, or refuses it.

@@ -97,3 +97,18 @@ func TestNoBreaker(t *testing.T) {
 		b.leave(turn, path, verdict{sort: silent}, now)
 	}
 }
+
+// TestCheckTakesNoTurn: whatever the moment, a call that only asks whether it might
+// be made is no probe. One that were would never end, and keep out all others.
+func TestCheckTakesNoTurn(t *testing.T) {
+	g := newGate(Config{Breaker: 1, BreakerProbe: time.Microsecond}, nil)
+	b := &g.breaker
+	b.open, b.tried = true, map[string]struct{}{}
+	for i := range 200_000 {
+		b.due = time.Now().Add(time.Duration(i%1000) * time.Nanosecond)
+		_ = g.check("a")
+		if b.probing {
+			t.Fatalf("try %d: it took the turn of a probe", i)
+		}
+	}
+}
