@@ -110,19 +110,17 @@ func (l *look) explain(ctx context.Context, e *Explanation) {
 	switch {
 	case l.op.internalID == "":
 		l.ans = Answer{NoID: true}
-		d := l.next()
-		e.Decision, e.Reason = &d, d.Reason
-		return
 	case l.h.deps.CS == nil:
 		e.Reason = "cluster service is not configured"
 		return
+	default:
+		e.Asked = true
+		if e.Silence = l.ask(ctx); e.Silence != nil {
+			e.Reason = "cluster service gave no answer"
+			return
+		}
+		e.Answer = l.ans
 	}
-	e.Asked = true
-	if e.Silence = l.ask(ctx); e.Silence != nil {
-		e.Reason = "cluster service gave no answer"
-		return
-	}
-	e.Answer = l.ans
 	d := l.next()
 	e.Decision, e.Reason = &d, d.Reason
 }

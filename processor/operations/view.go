@@ -97,7 +97,7 @@ func (v *Viewer) Find(ctx context.Context, partition, id string) ([]Operation, e
 	}
 	var list []Operation
 	s := search{text: operationsByName, partition: partition}
-	s.parameters = append(s.parameters, parameter("@name", name), parameter("@segment", "/"+name), parameter("@piped", "|"+name))
+	s.parameters = append(s.parameters, parameter("@name", name))
 	err := query(ctx, v.h.cfg, v.h.deps.Resources, s, func(row []byte) {
 		if d, ok := parseDocument(row); ok && d.means(id) {
 			list = append(list, view(d))
@@ -122,24 +122,22 @@ func (d document) means(id string) bool {
 // view is what people see of a document.
 func view(d document) Operation {
 	p := d.properties
-	text := func(name string) string { return strings.Clone(clip(p.string(name), maxLogged)) }
+	kept := func(s string) string { return strings.Clone(clip(s, maxLogged)) } // the rest is not held on to
 	o := Operation{
 		Key: dispatch.Key{Partition: d.partition, ID: d.id}, ETag: d.etag,
-		Name:       strings.Clone(clip(operationName(d), maxLogged)),
-		Request:    text("request"),
-		Status:     text("status"),
-		InternalID: text("internalId"),
-		ExternalID: text("externalId"),
+		Name:       kept(operationName(d)),
+		Request:    kept(p.string("request")),
+		Status:     kept(p.string("status")),
+		InternalID: kept(p.string("internalId")),
+		ExternalID: kept(p.string("externalId")),
 		Start:      p.time("startTime"),
-		NotifyURI:  strings.Clone(p.string("notificationUri")),
-	}
-	if n, err := parseInt(d.envelope["_ts"]); err == nil {
-		o.Written = time.Unix(n, 0)
+		Written:    d.stored(),
+		NotifyURI:  p.string(fieldNotify),
 	}
 	if o.Fault = d.fault(); o.Fault == "" {
 		var op operation
 		if op, o.Fault = parseOperation(d); o.Fault == "" {
-			o.Request, o.Status = strings.Clone(clip(op.request, maxLogged)), strings.Clone(clip(op.status, maxLogged))
+			o.Request, o.Status = kept(op.request), kept(op.status)
 			o.Ended = terminal(op.status)
 		}
 	}
