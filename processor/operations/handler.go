@@ -33,7 +33,6 @@ type Handler struct {
 	log     *zap.Logger
 	metrics *metrics
 	sweep   *cs.Sweep
-	outbox  outboxMetrics
 	orphans orphans
 }
 
@@ -58,12 +57,8 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics of operations: %w", err)
 	}
-	outbox, err := newOutboxMetrics(deps.Metrics)
-	if err != nil {
-		return nil, fmt.Errorf("register metrics of operations: %w", err)
-	}
 	if !cfg.Outbox.Enabled {
 		deps.Notify = nil
 	}
-	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m, sweep: cs.NewSweep(deps.CS), outbox: outbox}, nil
+	return &Handler{cfg: cfg, deps: deps, log: deps.Log, metrics: m, sweep: cs.NewSweep(deps.CS)}, nil
 }

@@ -10,22 +10,26 @@ import (
 
 // Results of a step, as counted.
 const (
-	resultUnchanged   = "unchanged"    // nothing to write
-	resultListed      = "listed"       // nothing to write, as a list says
-	resultWritten     = "written"      // a status was written
-	resultDone        = "done"         // has ended before
-	resultOwed        = "owed"         // has ended, and ARM is to be told
-	resultSettled     = "settled"      // ARM is owed nothing more
-	resultNoID        = "no_id"        // has no internalId yet
-	resultGone        = "gone"         // the document itself is gone
-	resultMirrored    = "mirrored"     // a resource was brought in line with an ended operation
-	resultLeftAlone   = "left_alone"   // not ours to move
-	resultQuarantined = "quarantined"  // the document is at fault
-	resultConflict    = "conflict"     // others kept writing
-	resultRefused     = "refused"      // a patch was refused, for the first time
-	resultLockBusy    = "lock_busy"    // the lock was not to be had
-	resultError       = "error"        // to be tried again
-	resultEcho        = "echo"         // a version looked at already
+	resultUnchanged   = "unchanged"   // nothing to write
+	resultListed      = "listed"      // nothing to write, as a list says
+	resultWritten     = "written"     // a status was written
+	resultDone        = "done"        // has ended before
+	resultOwed        = "owed"        // has ended, and ARM is to be told
+	resultSettled     = "settled"     // ARM is owed nothing more
+	resultNoID        = "no_id"       // has no internalId yet
+	resultGone        = "gone"        // the document itself is gone
+	resultMirrored    = "mirrored"    // a resource was brought in line with an ended operation
+	resultLeftAlone   = "left_alone"  // not ours to move
+	resultQuarantined = "quarantined" // the document is at fault
+	resultConflict    = "conflict"    // others kept writing
+	resultRefused     = "refused"     // a patch was refused, for the first time
+	resultLockBusy    = "lock_busy"   // the lock was not to be had
+	resultError       = "error"       // to be tried again
+	resultEcho        = "echo"        // a version looked at already
+)
+
+// Other values of labels.
+const (
 	kindNone          = "none"         // not known, or none
 	requestOther      = "other"        // not one of the five
 	reasonRequest     = "request"      // left alone: request not handled
@@ -35,15 +39,15 @@ const (
 )
 
 type metrics struct {
-	handled     *prometheus.CounterVec
-	transitions *prometheus.CounterVec
-	leftAlone   *prometheus.CounterVec
-	lockBusy    prometheus.Counter
-	unknown     *prometheus.CounterVec
-	conflicts   prometheus.Counter
-	orphans     prometheus.Gauge
-	// billingFailed counts what a person has to put right.
-	billingFailed *prometheus.CounterVec
+	handled       *prometheus.CounterVec
+	transitions   *prometheus.CounterVec
+	leftAlone     *prometheus.CounterVec
+	lockBusy      prometheus.Counter
+	unknown       *prometheus.CounterVec
+	conflicts     prometheus.Counter
+	orphans       prometheus.Gauge
+	settled       *prometheus.CounterVec
+	billingFailed *prometheus.CounterVec // what a person has to put right
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -65,6 +69,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Batches refused because a document had changed."}),
 		orphans: prometheus.NewGauge(prometheus.GaugeOpts{Name: "opfeed_orphan_links",
 			Help: "Links of resources, in all ranges, to operations that do not exist, as of the last list."}),
+		settled: vec("opfeed_notifications_settled_total",
+			"Notifications that are owed no more, by why: delivered, refused, given_up or cut_off.", "why"),
 		billingFailed: vec("opfeed_billing_failed_total",
 			"Billing documents that could not be created, or closed, while their operation went on.", "action"),
 	}
@@ -73,7 +79,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans, m.billingFailed} {
+	for _, c := range []prometheus.Collector{
+		m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans, m.settled, m.billingFailed,
+	} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -97,6 +105,9 @@ func (m *metrics) preset() {
 	}
 	for _, action := range []string{billingCreate, billingClose} {
 		m.billingFailed.WithLabelValues(action)
+	}
+	for _, why := range []string{overDelivered, overRefused, overGivenUp, overCutOff} {
+		m.settled.WithLabelValues(why)
 	}
 	for _, reason := range []string{reasonRequest, reasonKind, reasonForeign, reasonNoOperation} {
 		m.leftAlone.WithLabelValues(reason)

@@ -204,6 +204,6 @@ func notifyPause(tries int, err error) time.Duration {
 // settle counts a notification that is owed no more.
 func (l *look) settle(n notice) {
 	if n.over != "" {
-		l.h.outbox.settled.WithLabelValues(n.over).Inc()
+		l.h.metrics.settled.WithLabelValues(n.over).Inc()
 	}
 }

@@ -103,7 +103,7 @@ func (r *rig) restart() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	h.metrics, h.outbox = r.h.metrics, r.h.outbox
+	h.metrics = r.h.metrics
 	r.h = h
 }
 
