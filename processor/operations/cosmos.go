@@ -2,6 +2,7 @@ package operations
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,13 +174,8 @@ func sessionOf(err error, or string) string {
 	return or
 }
 
-// newest prefers the token of a later answer, if it has one.
-func newest(token, or string) string {
-	if token == "" {
-		return or
-	}
-	return token
-}
+// newest prefers what a later answer says, a session token or a version, if it does.
+func newest(token, or string) string { return cmp.Or(token, or) }
 
 func optional(s string) *string {
 	if s == "" {

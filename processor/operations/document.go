@@ -80,6 +80,15 @@ func (o object) time(name string) time.Time {
 	return t
 }
 
+// seconds returns a member that counts seconds since 1970, or zero.
+func (o object) seconds(name string) time.Time {
+	n, err := parseInt(o[name])
+	if err != nil || n <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
 // document is the envelope that all generations share.
 type document struct {
 	raw          []byte
@@ -159,6 +168,9 @@ func addressable(s string) bool {
 	return true
 }
 
+// stored is when the database stored this version, or zero.
+func (d document) stored() time.Time { return d.envelope.seconds("_ts") }
+
 // version returns cosmosMetadata.instanceVersion; ok is false where there is none.
 func (d document) version() (n int64, ok bool) {
 	n, err := parseInt(d.properties.object("cosmosMetadata")["instanceVersion"])
@@ -223,7 +235,8 @@ func lastSegment(path string) string {
 }
 
 // foreign tells whether another than Cluster Service does the work of a credential
-// operation: the newest generation names, in the operation, the document by which it follows it.
+// operation: the newest generation names, in the operation, the document by which
+// it follows it.
 func (op operation) foreign() bool {
 	return op.properties.has("systemAdminCredentialRequest") || op.properties.has("systemAdminCredentialRevocation")
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"opfeed/processor/dispatch"
 )
@@ -44,8 +43,8 @@ var (
 
 // Pending lists, of all partitions, the operations that have not ended or that are
 // owed to ARM, and then the resources whose active operation has ended. The latter
-// have Written zero. With documents the operations come with theirs. Operations that cannot be
-// addressed are yielded, too: looking at them says what is wrong.
+// have Written zero. With documents the operations come with theirs. Operations that
+// cannot be addressed are yielded, too: looking at them says what is wrong.
 //
 // Links are read first, what has ended last: an operation that ends meanwhile is
 // found ended, or with the next list, and none is missed.
@@ -128,16 +127,4 @@ func yieldOnce(list []dispatch.Change, yield func(dispatch.Change)) {
 			yield(c)
 		}
 	}
-}
-
-// stored is when the database stored this version, or zero.
-func (d document) stored() time.Time { return d.envelope.seconds("_ts") }
-
-// seconds returns a member that counts seconds since 1970, or zero.
-func (o object) seconds(name string) time.Time {
-	n, err := parseInt(o[name])
-	if err != nil || n <= 0 {
-		return time.Time{}
-	}
-	return time.Unix(n, 0)
 }

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"opfeed/processor/notification"
@@ -11,12 +12,7 @@ import (
 // it; if one did, ARM is told with the operation's own resource id, or with none:
 // the URI says what is meant.
 func (op operation) payload() notification.Payload {
-	id := op.properties.string("operationId")
-	for _, other := range []string{op.properties.string("resourceId"), op.envelope.string("resourceID")} {
-		if id == "" {
-			id = other
-		}
-	}
+	id := cmp.Or(op.properties.string("operationId"), op.properties.string("resourceId"), op.envelope.string("resourceID"))
 	p := notification.NewPayload(id, op.status, op.start, op.transition, storedError(op.properties["error"], maxErrors))
 	p.Name = op.name
 	return p
