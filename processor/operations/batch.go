@@ -81,7 +81,7 @@ func (c *commit) judge(substatus string) (known bool) {
 		c.verdict = conflict
 	case http.StatusNotFound:
 		// Gone meanwhile: which of them, the next read tells.
-		if substatus != "" && substatus != "0" {
+		if !ofItem(substatus) {
 			return false
 		}
 		c.verdict = conflict

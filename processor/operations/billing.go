@@ -148,8 +148,7 @@ func (l *look) closeBilling(ctx context.Context, resources []resource) error {
 		return nil
 	}
 	var open []object
-	s := search{text: openBilling, partition: l.billingPartition()}
-	s.parameters = append(s.parameters, parameter("@id", resourceID))
+	s := search{text: openBilling, partition: l.billingPartition(), parameters: parameters{{Name: "@id", Value: resourceID}}}
 	err := query(ctx, l.h.cfg, l.h.deps.Billing, s, func(row []byte) {
 		if o, ok := parseObject(row); ok && strings.EqualFold(o.string("resourceId"), resourceID) {
 			open = append(open, o)
@@ -210,7 +209,7 @@ func (l *look) closeOne(ctx context.Context, id string) error {
 		l.log.Info("billing document closed", zap.String("billing_id", id))
 	case code == http.StatusPreconditionFailed && sentByAccount(err):
 		l.log.Debug("billing document was closed by another", zap.String("billing_id", id))
-	case code == http.StatusNotFound && (sub == "" || sub == "0") && sentByAccount(err):
+	case code == http.StatusNotFound && ofItem(sub) && sentByAccount(err):
 		l.log.Info("billing document is gone", zap.String("billing_id", id))
 	case itemRefused(err):
 		l.billingFailed(billingClose, "cosmos db refuses the change", err)

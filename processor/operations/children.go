@@ -89,13 +89,9 @@ func (l *look) children(ctx context.Context, op operation, list []write) ([]reso
 	id := op.properties.string("externalId")
 	var found []resource
 	left := 0
-	s := search{text: resourcesBelow, partition: l.c.Partition, session: l.session, strict: l.c.Attempt < unprovenTries}
-	s.parameters = append(s.parameters, parameter("@below", id+"/"))
-	err := query(ctx, l.h.cfg, l.h.deps.Resources, s, func(row []byte) {
-		d, ok := parseDocument(row)
-		r := resource{d}
+	err := l.find(ctx, resourcesBelow, "@below", id+"/", func(r resource) {
 		switch {
-		case !ok || !r.isBelow(id) || slices.ContainsFunc(list, func(w write) bool { return w.id == r.id }):
+		case !r.isBelow(id) || slices.ContainsFunc(list, func(w write) bool { return w.id == r.id }):
 		case r.followsAnother(op.name):
 			left++
 		default:

@@ -60,7 +60,7 @@ func (h *Handler) readOnce(ctx context.Context, partition, id, session string) (
 	resp, err := h.deps.Resources.ReadItem(ctx, azcosmos.NewPartitionKeyString(partition), id,
 		&azcosmos.ItemOptions{SessionToken: optional(session)})
 	if err != nil {
-		if code, sub := status(err); code == http.StatusNotFound && (sub == "" || sub == "0") {
+		if code, sub := status(err); code == http.StatusNotFound && ofItem(sub) {
 			if sentByAccount(err) {
 				err = errNotFound
 			} else {
@@ -90,10 +90,12 @@ func (it item) is(id string) bool {
 type search struct {
 	text       string
 	partition  string
-	parameters []azcosmos.QueryParameter
+	parameters parameters
 	session    string
 	strict     bool // fail rather than go on without the session token
 }
+
+type parameters = []azcosmos.QueryParameter
 
 // query calls each for every row, page by page, each page under its own deadline.
 // Where the session token stays ahead of all replicas it goes on without, unless
@@ -159,6 +161,10 @@ func status(err error) (code int, substatus string) {
 	return e.StatusCode, substatus
 }
 
+// ofItem tells whether the 404 that has this substatus is about the item. Others say
+// that a replica lags, or that the container is not there.
+func ofItem(substatus string) bool { return substatus == "" || substatus == "0" }
+
 // sentByAccount tells whether a refusal is the account's, which says what each
 // request has cost, and not that of something between us and it.
 func sentByAccount(err error) bool {
@@ -182,8 +188,4 @@ func optional(s string) *string {
 		return nil
 	}
 	return &s
-}
-
-func parameter(name string, value any) azcosmos.QueryParameter {
-	return azcosmos.QueryParameter{Name: name, Value: value}
 }

@@ -127,11 +127,11 @@ func (l *look) explain(ctx context.Context, e *Explanation) {
 
 func (v *Viewer) resources(ctx context.Context, o Operation, session string) ([]ResourceState, error) {
 	var list []ResourceState
-	s := search{text: resourcesShown, partition: o.Partition, session: session}
 	// An id that no document has stands for an empty one, which many might have.
 	about := cmp.Or(strings.TrimRight(o.ExternalID, "/"), "/")
-	s.parameters = append(s.parameters, parameter("@name", cmp.Or(o.Name, "/")), parameter("@resource", about),
-		parameter("@piped", strings.ReplaceAll(about, "/", "|")))
+	s := search{text: resourcesShown, partition: o.Partition, session: session, parameters: parameters{
+		{Name: "@name", Value: cmp.Or(o.Name, "/")}, {Name: "@resource", Value: about}, {Name: "@piped", Value: strings.ReplaceAll(about, "/", "|")},
+	}}
 	err := query(ctx, v.h.cfg, v.h.deps.Resources, s, func(row []byte) {
 		d, ok := parseDocument(row)
 		if !ok || d.isOperation() || len(list) == maxResources {

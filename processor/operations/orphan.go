@@ -67,7 +67,6 @@ func (h *Handler) followable(ctx context.Context, session string, links map[link
 	var list []dispatch.Change
 	for _, s := range searches {
 		s.session = session
-		s.parameters = append(s.parameters, parameter("@lower", terminalsLower))
 		err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 			o, _ := parseObject(row)
 			key := linkKey{o.string("partitionKey"), strings.ToLower(operationName(document{envelope: o, properties: o, id: o.string("id")}))}
@@ -114,15 +113,14 @@ func orphanSearches(known map[linkKey]orphan, links map[linkKey][]dispatch.Chang
 			since = asked
 		}
 	}
+	find := func(text, name string, value any) {
+		list = append(list, search{text: text, parameters: parameters{{Name: "@lower", Value: terminalsLower}, {Name: name, Value: value}}})
+	}
 	for partitions := range slices.Chunk(slices.Sorted(maps.Keys(searched)), maxPartitions) {
-		s := search{text: endedIn}
-		s.parameters = append(s.parameters, parameter("@partitions", partitions))
-		list = append(list, s)
+		find(endedIn, "@partitions", partitions)
 	}
 	if !since.IsZero() {
-		s := search{text: endedSince}
-		s.parameters = append(s.parameters, parameter("@since", since.Add(-orphanLag).Unix()))
-		list = append(list, s)
+		find(endedSince, "@since", since.Add(-orphanLag).Unix())
 	}
 	return list, searched
 }

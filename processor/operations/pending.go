@@ -39,6 +39,8 @@ const (
 var (
 	terminals      = []string{Succeeded, Failed, Canceled}
 	terminalsLower = []string{strings.ToLower(Succeeded), strings.ToLower(Failed), strings.ToLower(Canceled)}
+
+	endings = parameters{{Name: "@terminal", Value: terminals}, {Name: "@lower", Value: terminalsLower}} // of active
 )
 
 // Pending lists, of all partitions, the operations that have not ended or that are
@@ -70,7 +72,7 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
-	s := search{text: pendingIDs, session: session}
+	s := search{text: pendingIDs, session: session, parameters: endings}
 	if documents {
 		s.text = pendingAll
 	}
@@ -79,7 +81,6 @@ func (h *Handler) Pending(ctx context.Context, session string, documents bool, y
 	} else {
 		s.text += `(` + active + `)`
 	}
-	s.parameters = append(s.parameters, parameter("@terminal", terminals), parameter("@lower", terminalsLower))
 	err = query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 		o, ok := parseObject(row)
 		if !ok {

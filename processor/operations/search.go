@@ -22,23 +22,30 @@ const (
 		` OR CONTAINS(c.id, @name, true)) AND ` + notDeleted
 )
 
-// resources finds every document of the partition that names an operation as its
-// active one. Nothing is remembered between two calls. It fails where no replica
-// is as new as the session token: one that lags would hide resources, and the
-// operation would end without them. Failures in a row end that, too: see
+// find calls each for every resource of the partition that a query with one
+// parameter finds. Nothing is remembered between two calls. It fails where no
+// replica is as new as the session token: one that lags would hide resources, and
+// the operation would end without them. Failures in a row end that, too: see
 // unprovenTries.
+func (l *look) find(ctx context.Context, text, parameter, value string, each func(resource)) error {
+	return query(ctx, l.h.cfg, l.h.deps.Resources, search{
+		text: text, partition: l.c.Partition, parameters: parameters{{Name: parameter, Value: value}},
+		session: l.session, strict: l.c.Attempt < unprovenTries,
+	}, func(row []byte) {
+		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
+			each(resource{d})
+		}
+	})
+}
+
+// resources finds every document of the partition that names an operation as its
+// active one.
 func (l *look) resources(ctx context.Context, name string) ([]resource, error) {
 	if name == "" {
 		return nil, nil
 	}
 	var list []resource
-	s := search{text: resourcesOfOperation, partition: l.c.Partition, session: l.session, strict: l.c.Attempt < unprovenTries}
-	s.parameters = append(s.parameters, parameter("@name", name))
-	err := query(ctx, l.h.cfg, l.h.deps.Resources, s, func(row []byte) {
-		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
-			list = append(list, resource{d})
-		}
-	})
+	err := l.find(ctx, resourcesOfOperation, "@name", name, func(r resource) { list = append(list, r) })
 	if err != nil {
 		return nil, fmt.Errorf("find resources of operation: %w", err)
 	}
@@ -54,13 +61,7 @@ func (l *look) isBare(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	bare := true
-	s := search{text: documentsOfResource, partition: l.c.Partition, session: l.session, strict: l.c.Attempt < unprovenTries}
-	s.parameters = append(s.parameters, parameter("@id", id))
-	err = query(ctx, l.h.cfg, l.h.deps.Resources, s, func(row []byte) {
-		if d, ok := parseDocument(row); ok && !d.isOperation() && !d.deleted {
-			bare = false
-		}
-	})
+	err = l.find(ctx, documentsOfResource, "@id", id, func(resource) { bare = false })
 	if err != nil {
 		return false, fmt.Errorf("find resource of operation: %w", err)
 	}
@@ -71,8 +72,7 @@ func (l *look) isBare(ctx context.Context) (bool, error) {
 // not decode counts as active: it may be, and then it is quarantined and shown.
 func (h *Handler) named(ctx context.Context, partition, name, session string) ([]operation, error) {
 	var list []operation
-	s := search{text: operationsByName, partition: partition, session: session}
-	s.parameters = append(s.parameters, parameter("@name", name))
+	s := search{text: operationsByName, partition: partition, parameters: parameters{{Name: "@name", Value: name}}, session: session}
 	err := query(ctx, h.cfg, h.deps.Resources, s, func(row []byte) {
 		d, ok := parseDocument(row)
 		if !ok || !sameName(operationName(d), name) {

@@ -71,8 +71,7 @@ const (
 func (v *Viewer) List(ctx context.Context, partition string, all bool, yield func(Operation)) error {
 	s := search{text: viewed, partition: partition}
 	if !all {
-		s.text = viewedOpen
-		s.parameters = append(s.parameters, parameter("@terminal", terminals), parameter("@lower", terminalsLower))
+		s.text, s.parameters = viewedOpen, endings
 	}
 	err := query(ctx, v.h.cfg, v.h.deps.Resources, s, func(row []byte) {
 		if d, ok := parseDocument(row); ok {
@@ -96,8 +95,7 @@ func (v *Viewer) Find(ctx context.Context, partition, id string) ([]Operation, e
 		return nil, nil
 	}
 	var list []Operation
-	s := search{text: operationsByName, partition: partition}
-	s.parameters = append(s.parameters, parameter("@name", name))
+	s := search{text: operationsByName, partition: partition, parameters: parameters{{Name: "@name", Value: name}}}
 	err := query(ctx, v.h.cfg, v.h.deps.Resources, s, func(row []byte) {
 		if d, ok := parseDocument(row); ok && d.means(id) {
 			list = append(list, view(d))
