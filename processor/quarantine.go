@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -37,10 +36,10 @@ func newQuarantine(c *azcosmos.ContainerClient, leasePrefix, instance string, tt
 	}
 }
 
-// put stores the record of a change of one range. It succeeds only once it is
+// add stores the record of a change of one range. It succeeds only once it is
 // stored.
-func (q *quarantine) put(ctx context.Context, lease string, c dispatch.Change, reason string) error {
-	r, err := q.Records.put(ctx, Record{
+func (q *quarantine) add(ctx context.Context, lease string, c dispatch.Change, reason string) error {
+	r, err := q.put(ctx, Record{
 		ID:         q.id(lease, c.Key),
 		Lease:      lease,
 		TTL:        int64(q.ttl / time.Second),
@@ -101,7 +100,7 @@ const maxGone = 100
 
 // ended forgets the records of some leases that are not stored any more, because
 // their time to live is over or an operator has removed them, and returns them. What
-// is put while it reads is not judged, and after an error only what is certain is
+// is added while it reads is not judged, and after an error only what is certain is
 // gone.
 func (q *quarantine) ended(ctx context.Context, of map[string]*tenure) ([]Record, error) {
 	known := q.known()
@@ -160,14 +159,14 @@ func (q *quarantine) list() []status.Quarantined {
 			Reason: r.Reason, At: r.At, Instance: r.Instance,
 		})
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].At.Before(out[j].At) })
+	slices.SortFunc(out, func(a, b status.Quarantined) int { return a.At.Compare(b.At) })
 	return out
 }
 
 // putAside is the dispatcher's Quarantine. It logs once stored, so that a
 // document is never both silent and skipped.
 func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string) error {
-	if err := t.quarantine.put(ctx, t.lease.Token(), c, reason); err != nil {
+	if err := t.quarantine.add(ctx, t.lease.Token(), c, reason); err != nil {
 		t.quarantineOutage.begin(err)
 		return err
 	}

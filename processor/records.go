@@ -20,16 +20,16 @@ import (
 // outside the key space of leases, with a time to live. It never holds the document.
 type Record struct {
 	ID         string    `json:"id"`
-	TTL        int64     `json:"ttl"`  // seconds
-	Kind       string    `json:"kind"` // always "quarantine"
-	Lease      string    `json:"lease"`
+	TTL        int64     `json:"ttl"`   // seconds from the last write
+	Kind       string    `json:"kind"`  // always "quarantine"
+	Lease      string    `json:"lease"` // token of the range that brought the document
 	Partition  string    `json:"documentPartition"`
 	DocumentID string    `json:"documentId"`
 	ETag       string    `json:"documentETag"` // the version at fault
-	LSN        int64     `json:"lsn"`
+	LSN        int64     `json:"lsn"`          // of that version; 0: the feed did not bring it
 	Reason     string    `json:"reason"`
-	At         time.Time `json:"at"`
-	Instance   string    `json:"instance"`
+	At         time.Time `json:"at"`       // when it was put aside, UTC
+	Instance   string    `json:"instance"` // replica that did so
 	// Version is the record's own ETag.
 	Version string `json:"_etag,omitempty"`
 

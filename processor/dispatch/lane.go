@@ -80,8 +80,8 @@ func (d *Dispatcher) run(ctx context.Context, p *partition, name laneName) resul
 		return r
 	}
 	change := r.entry.change
-	if p := panics.Try(func() { r.apply, r.err = d.cfg.Handle(ctx, change) }); p != nil {
-		r.apply, r.err = panicked(p), nil
+	if caught := panics.Try(func() { r.apply, r.err = d.cfg.Handle(ctx, change) }); caught != nil {
+		r.apply, r.err = panicked(caught), nil
 	}
 	return r
 }

@@ -61,14 +61,11 @@ func (d *Dispatcher) Settle(k Key, etag, reason string) {
 func (d *Dispatcher) Missing(since time.Time, shown func(Key) bool) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var missing []*entry
-	for _, e := range d.entries {
-		if e.sighted.Before(since) && !e.quarantined && !shown(e.change.Key) {
-			missing = append(missing, e)
-		}
-	}
 	n := 0
-	for _, e := range missing {
+	for _, e := range d.entries {
+		if !e.sighted.Before(since) || e.quarantined || shown(e.change.Key) {
+			continue
+		}
 		switch e.state {
 		case pending:
 			d.readAnew(e)
