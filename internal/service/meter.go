@@ -40,9 +40,9 @@ type Usage struct {
 // remembers whether Cosmos DB answers. It sits below the retries, since every
 // try is charged and a throttled one must be seen.
 type meter struct {
-	leases, locks, billing string // container names
-	units                  *prometheus.CounterVec
-	requests               *prometheus.CounterVec
+	containers map[string]string // uses of those that have only one, by name
+	units      *prometheus.CounterVec
+	requests   *prometheus.CounterVec
 
 	mu       sync.Mutex
 	usage    map[string]Usage
@@ -50,11 +50,10 @@ type meter struct {
 	failure  error     // since then
 }
 
-func newMeter(r prometheus.Registerer, leases, locks, billing string) (*meter, error) {
+func newMeter(r prometheus.Registerer, c Cosmos) (*meter, error) {
 	m := &meter{
-		leases:  leases,
-		locks:   locks,
-		billing: billing,
+		// No path has the empty name of a container that is not used.
+		containers: map[string]string{c.Locks: useLocks, c.Billing: useBilling, c.Leases: useLeases},
 		units: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "opfeed_cosmos_request_units_total",
 			Help: "Request units charged by Cosmos DB, by use.",
@@ -146,13 +145,9 @@ func (m *meter) use(req *http.Request) string {
 		return useMetadata
 	}
 	query := strings.EqualFold(req.Header.Get("x-ms-documentdb-query"), "true")
-	switch container := parts[3]; {
-	case container == m.leases:
-		return useLeases
-	case container == m.locks: // never "", which no path has
-		return useLocks
-	case container == m.billing:
-		return useBilling
+	switch use := m.containers[parts[3]]; {
+	case use != "":
+		return use
 	case req.Header.Get("A-IM") != "":
 		return useFeed
 	case query && req.Header.Get("x-ms-documentdb-partitionkey") == "":

@@ -49,7 +49,7 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Stores, error) {
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys, cfg.Cosmos.Billing = "", "", ""
 	s := &Service{cfg: cfg, deps: deps, log: zap.NewNop(), registry: prometheus.NewRegistry(), transport: deps.Cosmos}
 	var err error
-	if s.meter, err = newMeter(s.registry, cfg.Cosmos.Leases, "", ""); err != nil {
+	if s.meter, err = newMeter(s.registry, cfg.Cosmos); err != nil {
 		return nil, fmt.Errorf("make meter: %w", err)
 	}
 	if err := s.cosmosClient(); err != nil {

@@ -145,7 +145,7 @@ func (s *Service) register() error {
 		}, func() float64 { return float64(s.Snapshot().PendingByState[operations.LabelOwed]) })),
 	)
 	var errMeter, errReadiness error
-	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos.Leases, s.cfg.Cosmos.Locks, s.cfg.Cosmos.Billing)
+	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos)
 	s.readiness, errReadiness = newReadiness(s.log, s.registry)
 	return errors.Join(err, errMeter, errReadiness)
 }
@@ -154,7 +154,15 @@ func (s *Service) clients() error {
 	if err := s.cosmosClient(); err != nil {
 		return err
 	}
-	return s.clusterServiceClient()
+	if err := s.clusterServiceClient(); err != nil {
+		return err
+	}
+	if !s.cfg.Operations.Outbox.Enabled {
+		return nil
+	}
+	var err error
+	s.notify, err = notification.New(s.cfg.Notification, notification.Deps{Metrics: s.registry, Transport: s.deps.ARM})
+	return err
 }
 
 // cosmosClient makes the way to Cosmos DB, and finds credentials.
@@ -180,16 +188,8 @@ func (s *Service) cosmosClient() error {
 	return nil
 }
 
-func (s *Service) clusterServiceClient() error {
-	client, err := cs.New(s.cfg.CS, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
-	if err != nil {
-		return err
-	}
-	s.cs = client
-	if !s.cfg.Operations.Outbox.Enabled {
-		return nil
-	}
-	s.notify, err = notification.New(s.cfg.Notification, notification.Deps{Metrics: s.registry, Transport: s.deps.ARM})
+func (s *Service) clusterServiceClient() (err error) {
+	s.cs, err = cs.New(s.cfg.CS, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
 	return err
 }
 
