@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -248,7 +249,9 @@ func (e *explanation) writeClusterService(add func(name, format string, args ...
 	case !c.HasStatus:
 		add("cluster service", "%s is there, without a status", c.Path)
 	default:
-		add("cluster service", "%s", strings.Join(nonEmpty("state "+strconv.Quote(c.State), c.ErrorCode, c.Message), ", "))
+		said := []string{"state " + strconv.Quote(c.State), c.ErrorCode, c.Message}
+		said = slices.DeleteFunc(said, func(s string) bool { return s == "" })
+		add("cluster service", "%s", strings.Join(said, ", "))
 	}
 	if e.Next == nil {
 		return
@@ -262,14 +265,4 @@ func (e *explanation) writeClusterService(add func(name, format string, args ...
 		add("", "with error %s: %s", e.Next.Error.Code, e.Next.Error.Message)
 	}
 	add("", "%s", firstLook)
-}
-
-func nonEmpty(list ...string) []string {
-	var out []string
-	for _, s := range list {
-		if s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
 }
