@@ -112,7 +112,7 @@ func (l *look) createBilling(ctx context.Context, resources []resource) (again b
 		TenantID: cmp.Or(l.op.properties.string("tenantId"), l.facts.TenantID), SubscriptionID: l.billingPartition(), ResourceID: resourceID,
 	}
 	if l.facts.Created.IsZero() {
-		doc.CreationTime = l.at.Add(-l.age()).UTC()
+		doc.CreationTime = l.at.Add(-l.input(l.seen, l.at).age()).UTC()
 	}
 	if group := l.facts.ManagedResourceGroup; group != "" {
 		doc.ManagedResourceGroup = "/subscriptions/" + doc.SubscriptionID + "/resourceGroups/" + group
@@ -221,7 +221,7 @@ func (l *look) closeOne(ctx context.Context, id string) error {
 
 // billingCall makes one write to the container of billing documents.
 func billingCall(ctx context.Context, l *look, call func(context.Context, azcosmos.PartitionKey) (azcosmos.ItemResponse, error)) (azcosmos.ItemResponse, error) {
-	if err := l.trusted(func() error { return nil }); err != nil {
+	if err := l.trusted(unlocked); err != nil {
 		return azcosmos.ItemResponse{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.h.cfg.Timeout)
@@ -257,24 +257,6 @@ func (l *look) ownResource(resources []resource) resource {
 		}
 	}
 	return resource{}
-}
-
-// age is how old the operation was when it was looked at.
-func (l *look) age() time.Duration {
-	return Input{Start: l.op.start, Now: l.at, Seen: l.seen}.age()
-}
-
-// itemRefused tells whether the account will not take a document, whenever it is
-// asked again. That it takes no writes at all at present is not that.
-func itemRefused(err error) bool {
-	const writesForbidden, accountNotFound = "3", "1008" // as during a failover
-	switch code, sub := status(err); code {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
-		return sentByAccount(err)
-	case http.StatusForbidden:
-		return sentByAccount(err) && sub != writesForbidden && sub != accountNotFound
-	}
-	return false
 }
 
 // billingFailed says that a cluster's document needs a person. Its operation goes

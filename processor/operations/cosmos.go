@@ -172,6 +172,19 @@ func sentByAccount(err error) bool {
 	return ok && e.RawResponse != nil && e.RawResponse.Header.Get(headerCharge) != ""
 }
 
+// itemRefused tells whether the account will not take a document, whenever it is
+// asked again. That it takes no writes at all at present is not that.
+func itemRefused(err error) bool {
+	const writesForbidden, accountNotFound = "3", "1008" // as during a failover
+	switch code, sub := status(err); code {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		return sentByAccount(err)
+	case http.StatusForbidden:
+		return sentByAccount(err) && sub != writesForbidden && sub != accountNotFound
+	}
+	return false
+}
+
 // sessionOf returns the session token of the answer behind an error, or else.
 func sessionOf(err error, or string) string {
 	if e, ok := errors.AsType[*azcore.ResponseError](err); ok && e.RawResponse != nil {

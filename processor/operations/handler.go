@@ -19,9 +19,9 @@ type Deps struct {
 	Billing   *azcosmos.ContainerClient // what is to be paid for, partitioned by subscription; nil = nothing is noted
 	Location  string                    // Azure region of the clusters; required with Billing
 	CS        *cs.Client
-	Notify    *notification.Sender // tells ARM of outcomes; nil = nobody does
-	Instance  string               // begins the owner of the locks that this process takes
-	Log       *zap.Logger
+	Notify    *notification.Sender  // tells ARM of outcomes; nil = nobody does
+	Instance  string                // begins the owner of the locks that this process takes; required with Locks
+	Log       *zap.Logger           // nil = none
 	Metrics   prometheus.Registerer // nil = none
 }
 
@@ -36,7 +36,8 @@ type Handler struct {
 	orphans orphans
 }
 
-// New returns a Handler. It does no I/O.
+// New returns a Handler. It does no I/O. Its error says what is wrong with cfg or
+// deps, or that the metrics are registered already.
 func New(cfg Config, deps Deps) (*Handler, error) {
 	if err := errors.Join(cfg.Validate(), cfg.Outbox.Validate()); err != nil {
 		return nil, fmt.Errorf("configure operations: %w", err)

@@ -56,8 +56,8 @@ func (c RegistryConfig) Validate() error {
 type RegistryDeps struct {
 	Resources     *azcosmos.ContainerClient
 	PartitionKeys *azcosmos.ContainerClient // index of subscriptions; nil = none
-	Log           *zap.Logger
-	Metrics       prometheus.Registerer // nil = none
+	Log           *zap.Logger               // nil = none
+	Metrics       prometheus.Registerer     // nil = none
 }
 
 // Registry knows which subscriptions there are, and in which state. It is for

@@ -24,7 +24,7 @@ func (l *look) withdraw(ctx context.Context, n notice) (dispatch.Outcome, error)
 	p.remove("properties", fieldNotify)
 	l.op.raise(&p)
 	var c commit
-	err := l.trusted(func() error { return nil })
+	err := l.trusted(unlocked)
 	if err == nil {
 		c, err = l.h.execute(ctx, l.c.Partition, l.session, []write{{id: l.op.id, etag: azcore.ETag(l.op.etag), patch: p}})
 	}
