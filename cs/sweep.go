@@ -30,7 +30,6 @@ const (
 // concurrent use. Objects are forgotten a minute after they were due.
 type Sweep struct {
 	client *Client
-	log    *zap.Logger
 	window time.Duration // 0: no lists
 	wait   time.Duration
 
@@ -68,11 +67,11 @@ type listing struct {
 // NewSweep returns a Sweep over a client's lists; several share the metrics.
 func NewSweep(c *Client) *Sweep {
 	s := &Sweep{
-		client: c, log: c.log, window: c.listWindow, wait: min(listWait, c.listWindow),
+		client: c, window: c.listWindow, wait: min(listWait, c.listWindow),
 		objects: map[Ref]*expected{}, queues: map[scope]*queue{}, trust: map[Kind]*trust{}, cleaned: time.Now(),
 	}
 	for _, kind := range listKinds {
-		s.trust[kind] = &trust{}
+		s.trust[kind] = &trust{log: c.log.With(zap.Stringer("kind", kind))}
 	}
 	return s
 }
@@ -100,10 +99,11 @@ func (s *Sweep) Forget(ref Ref) {
 	}
 }
 
-// Unchanged reports whether a list that was begun within the last 2.5 s, or as the
-// configuration says, shows the object in exactly this state, and when that list was
-// begun: what it shows is no older. False tells nothing. If there is no such list it reads one, unless too few objects are due, or waits for
-// that of another look; for 2 s at most, and no longer than ctx.
+// Unchanged reports whether a list that was begun within Config.ListWindow shows the
+// object in exactly this state, and when that list was begun: what it shows is no
+// older. False tells nothing. If there is no such list it reads one, unless too few
+// objects are due, or waits for that of another look; for 2 s at most, and no longer
+// than ctx.
 func (s *Sweep) Unchanged(ctx context.Context, ref Ref, state string) (since time.Time, ok bool) {
 	if !s.lists(ref) || state == "" {
 		return time.Time{}, false
@@ -151,7 +151,7 @@ func (s *Sweep) Exact(ref Ref, state string) {
 		s.client.metrics.disagreements.WithLabelValues(ref.Kind.String()).Inc()
 	case state != "" && len(l.states) == 0 && l.outcome != listAbandoned && !l.contradicted:
 		l.contradicted = true
-		s.trust[ref.Kind].strike(s.log, ref.Kind, l.outcome, now)
+		s.trust[ref.Kind].strike(l.outcome, now)
 	}
 }
 
@@ -270,7 +270,7 @@ func (s *Sweep) read(ctx context.Context, l *listing) {
 	defer func() {
 		s.mu.Lock()
 		l.ended, l.outcome, l.states = true, outcome, states
-		s.trust[l.batch.kind].take(s.log, l.batch.kind, outcome, reason, time.Now())
+		s.trust[l.batch.kind].take(outcome, reason, time.Now())
 		s.mu.Unlock()
 		close(l.done)
 		s.client.metrics.lists.WithLabelValues(l.batch.kind.String(), string(outcome)).Inc()

@@ -69,8 +69,9 @@ func outcomeOf(ctx context.Context, states map[Ref]string, err error) outcome {
 
 // trust says whether lists of a kind are worth reading.
 type trust struct {
-	until time.Time // none is read before
-	off   bool      // for trustPause, or since; the log says so
+	log   *zap.Logger // names the kind
+	until time.Time   // none is read before
+	off   bool        // for trustPause, or since; the log says so
 	// Of the run of strikes.
 	strikes int
 	first   time.Time
@@ -80,39 +81,39 @@ type trust struct {
 func (t *trust) tries(now time.Time) bool { return !now.Before(t.until) }
 
 // take takes note of a list's end.
-func (t *trust) take(log *zap.Logger, kind Kind, o outcome, reason error, now time.Time) {
+func (t *trust) take(o outcome, reason error, now time.Time) {
 	switch o {
 	case listUseful:
 		if t.off {
-			log.Info("lists of cluster service are used again", zap.Stringer("kind", kind))
+			t.log.Info("lists of cluster service are used again")
 		}
-		*t = trust{}
+		*t = trust{log: t.log}
 	case listRefused:
-		t.pause(log, kind, reason, now)
+		t.pause(reason, now)
 	case listFailed:
 		t.until = now.Add(listPause)
 		if t.off {
-			t.pause(log, kind, reason, now)
+			t.pause(reason, now)
 		}
 	case listBlank, listAbandoned: // whether that says anything, Exact knows
 	}
 }
 
 // strike takes note of a list of no use about objects that have a state.
-func (t *trust) strike(log *zap.Logger, kind Kind, o outcome, now time.Time) {
+func (t *trust) strike(o outcome, now time.Time) {
 	if t.strikes == 0 {
 		t.first = now
 	}
 	t.strikes++
 	if t.off || t.strikes >= trustStrikes && now.Sub(t.first) >= trustSpan {
-		t.pause(log, kind, errors.New("lists are "+string(o)), now)
+		t.pause(errors.New("lists are "+string(o)), now)
 	}
 }
 
-func (t *trust) pause(log *zap.Logger, kind Kind, reason error, now time.Time) {
+func (t *trust) pause(reason error, now time.Time) {
 	if !t.off {
-		log.Warn("lists of cluster service are of no use, objects are asked for one by one",
-			zap.Stringer("kind", kind), zap.String(logkey.Reason, reason.Error()))
+		t.log.Warn("lists of cluster service are of no use, objects are asked for one by one",
+			zap.String(logkey.Reason, reason.Error()))
 	}
-	*t = trust{off: true, until: now.Add(trustPause)}
+	*t = trust{log: t.log, off: true, until: now.Add(trustPause)}
 }
