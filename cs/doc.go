@@ -23,8 +23,7 @@
 // more, but for one every few seconds, and fail at once; the first answer ends that.
 //
 // A list is read to its end, whatever its pages, or is an error; each page is a
-// call, and counts as one. [Client.Statuses] alone makes do with a part: what it
-// lacks is to be asked for one by one.
+// call, and counts as one.
 //
 // A [Sweep] saves calls where many objects are looked at again and again: it learns
 // from lists that nothing has changed.

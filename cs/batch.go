@@ -3,13 +3,11 @@ package cs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	arohcp "github.com/openshift-online/ocm-sdk-go/arohcp/v1alpha1"
-	"github.com/sourcegraph/conc/pool"
 )
 
 const (
@@ -17,44 +15,7 @@ const (
 	// they are escaped. 100 ids as CS makes them are 3.6 kB.
 	maxBatch  = 100
 	maxSearch = 4096
-	// listsAtOnce are the lists that one caller has under way.
-	listsAtOnce = 8
 )
-
-// Statuses asks for the states of many objects by few lists: one for each 100
-// clusters, one for the node pools and one for the external auths of each cluster.
-//
-// What is missing from the map is to be asked for by [Client.Status], which alone
-// can tell why: the object may be gone, new, of a kind without such a list (a
-// credential), without a state in the list (older versions of CS), or in a list
-// that could not be had. So there is never an [ErrNotFound], not even if a list is
-// answered with a 404. A list may be older than what Status says.
-//
-// The error says that lists could not be had; the map has what the others said.
-// It stands for all of them: an [*UnavailableError] if there is one, that with the
-// longest RetryAfter. Up to 8 lists are read beside each other, each page with
-// the deadline of a call: bound the whole by ctx.
-func (c *Client) Statuses(ctx context.Context, refs []Ref) (map[Ref]Status, error) {
-	batches, err := batchesOf(refs)
-	p := pool.NewWithResults[answers]().WithMaxGoroutines(min(listsAtOnce, cap(c.slots)))
-	for _, b := range batches {
-		p.Go(func() answers {
-			sightings, err := c.look(ctx, b)
-			return answers{batch: b, sightings: sightings, err: err}
-		})
-	}
-	statuses := make(map[Ref]Status, len(refs))
-	failures := []error{err}
-	for _, a := range p.Wait() {
-		failures = append(failures, a.err)
-		for _, s := range a.sightings {
-			if ref, asked := a.batch.refs[strings.ToLower(s.id)]; asked && s.shown {
-				statuses[ref] = s.status
-			}
-		}
-	}
-	return statuses, worst(failures)
-}
 
 // batch is what one list is to tell of.
 type batch struct {
@@ -64,46 +25,10 @@ type batch struct {
 	length  int            // of the search
 }
 
-// answers is what one list told.
-type answers struct {
-	batch     batch
-	sightings []sighting
-	err       error
-}
-
 // sighting is an object in a list.
 type sighting struct {
-	id     string
-	status Status
-	shown  bool // the status is in the list, and of use
-}
-
-// batchesOf puts together what one list can have. The error is of the refs that
-// name nothing; they are left out.
-func batchesOf(refs []Ref) ([]batch, error) {
-	var batches []batch
-	var failures []error
-	latest := map[scope]int{}
-	seen := make(map[Ref]bool, len(refs))
-	for _, ref := range refs {
-		if err := ref.check(); err != nil {
-			failures = append(failures, fmt.Errorf("list statuses: %w", err))
-			continue
-		}
-		if seen[ref] || ref.Kind == BreakGlassCredential {
-			continue
-		}
-		seen[ref] = true
-		of := scopeOf(ref)
-		i, ok := latest[of]
-		if !ok || !batches[i].fits(ref) {
-			i = len(batches)
-			latest[of] = i
-			batches = append(batches, newBatch(ref))
-		}
-		batches[i].add(ref)
-	}
-	return batches, worst(failures)
+	id    string
+	state string // as CS spells it; "": the list has none, or none of use
 }
 
 // newBatch returns an empty batch for an object and the like.
@@ -142,8 +67,8 @@ func (b *batch) states(found []sighting) map[Ref]string {
 		if b.kind != Cluster {
 			ref, asked = Ref{b.kind, b.cluster.Cluster, strings.ToLower(s.id)}, true
 		}
-		if asked && s.shown {
-			states[ref] = s.status.State
+		if asked && s.state != "" {
+			states[ref] = s.state
 		}
 	}
 	return states
@@ -198,41 +123,24 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 func seeCluster(o *arohcp.Cluster) (sighting, error) {
 	body, ok := o.GetStatus()
 	status, err := clusterStatus(body)
-	return sighting{id: o.ID(), status: status, shown: ok && err == nil}, nil
+	return see(o.ID(), status, ok && err == nil)
 }
 
 func seeNodePool(o *arohcp.NodePool) (sighting, error) {
 	body, ok := o.GetStatus()
 	status, err := nodePoolStatus(body)
-	return sighting{id: o.ID(), status: status, shown: ok && err == nil}, nil
+	return see(o.ID(), status, ok && err == nil)
 }
 
 func seeExternalAuth(o *arohcp.ExternalAuth) (sighting, error) {
 	status, err := externalAuthStatus(o)
-	return sighting{id: o.ID(), status: status, shown: status.HasStatus && err == nil}, nil
+	return see(o.ID(), status, status.HasStatus && err == nil)
 }
 
-// worst makes one error of many, some of which are nil. A flaw is of one list, an
-// outage likely that of all: it is the one to tell.
-func worst(errs []error) error {
-	var chosen error
-	var outage *UnavailableError
-	n := 0
-	for _, err := range errs {
-		if err == nil {
-			continue
-		}
-		n++
-		var u *UnavailableError
-		switch unavailable := errors.As(err, &u); {
-		case unavailable && (outage == nil || u.RetryAfter > outage.RetryAfter):
-			chosen, outage = err, u
-		case chosen == nil:
-			chosen = err
-		}
+// see never fails: a state that is of no use is asked for exactly.
+func see(id string, status Status, ok bool) (sighting, error) {
+	if !ok {
+		status.State = ""
 	}
-	if n > 1 {
-		return fmt.Errorf("%d failures, among them: %w", n, chosen)
-	}
-	return chosen
+	return sighting{id: id, state: status.State}, nil
 }
