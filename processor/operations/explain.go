@@ -109,7 +109,10 @@ func (l *look) foregone(d document) string {
 func (l *look) explain(ctx context.Context, e *Explanation) {
 	switch {
 	case l.op.internalID == "":
-		l.ans = Answer{NoID: true}
+		if _, err := l.lookUnnamed(ctx); err != nil {
+			e.Reason = "what is left of the resource cannot be read"
+			return
+		}
 	case l.h.deps.CS == nil:
 		e.Reason = "cluster service is not configured"
 		return
