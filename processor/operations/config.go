@@ -21,11 +21,8 @@ type Config struct {
 	DeadlineCredential time.Duration `env:"DEADLINE_CREDENTIAL" help:"the same of a request for a credential, or of a revocation"`
 	DeadlineConfirm    time.Duration `env:"DEADLINE_CONFIRM" help:"how long Cluster Service must have answered without ending an operation that is past its deadline; its silence fails nothing"`
 
-	LockTTL    time.Duration `env:"LOCK_TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
-	LockMargin time.Duration `env:"LOCK_MARGIN" help:"how long before its end a lock is not trusted any more"`
-	LockWait   time.Duration `env:"LOCK_WAIT" help:"how long one step waits for a busy lock"`
-	LockRetry  time.Duration `env:"LOCK_RETRY" help:"mean time between two tries for a busy lock"`
-	Timeout    time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
+	Lock    LockConfig    `envPrefix:"LOCK_"`
+	Timeout time.Duration `env:"TIMEOUT" help:"time limit of one call to Cosmos DB"`
 
 	Outbox OutboxConfig `envPrefix:"NOTIFICATION_"`
 }
@@ -46,17 +43,15 @@ func DefaultConfig() Config {
 		DeadlineCredential: 20 * time.Minute,
 		DeadlineConfirm:    5 * time.Minute,
 
-		LockTTL:    10 * time.Second,
-		LockMargin: 2 * time.Second,
-		LockWait:   3 * time.Second,
-		LockRetry:  200 * time.Millisecond,
-		Timeout:    10 * time.Second,
+		Lock:    DefaultLockConfig(),
+		Timeout: 10 * time.Second,
 
 		Outbox: DefaultOutboxConfig(),
 	}
 }
 
-// Validate reports every problem at once, one line each, by variable.
+// Validate reports every problem at once, one line each, by variable. The nested
+// configurations have a Validate each.
 func (c Config) Validate() error {
 	var problems []error
 	positive := func(name string, d time.Duration) {
@@ -76,19 +71,10 @@ func (c Config) Validate() error {
 	positive("DEADLINE_DELETE", c.DeadlineDelete)
 	positive("DEADLINE_CREDENTIAL", c.DeadlineCredential)
 	positive("DEADLINE_CONFIRM", c.DeadlineConfirm)
-	positive("LOCK_MARGIN", c.LockMargin)
-	positive("LOCK_WAIT", c.LockWait)
-	positive("LOCK_RETRY", c.LockRetry)
 	positive("TIMEOUT", c.Timeout)
-	if c.LockTTL < time.Second || c.LockTTL%time.Second != 0 {
-		problems = append(problems, errors.New("LOCK_TTL: must be whole seconds, at least one"))
-	}
 	if c.PollInterval > 0 && c.DeadlineConfirm > 0 && c.DeadlineConfirm < 4*c.PollInterval {
 		// With fewer looks than that a gap between two of them cannot be told.
 		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times the poll interval"))
-	}
-	if c.LockMargin >= c.LockTTL {
-		problems = append(problems, errors.New("LOCK_MARGIN: must be less than LOCK_TTL"))
 	}
 	return errors.Join(problems...)
 }

@@ -23,7 +23,7 @@ func TestConfig(t *testing.T) {
 	if err := envconf.Load(&cfg, []string{"X_POLL_INTERVAL=3s", "X_LOCK_TTL=1500ms"}, "X_"); err != nil || cfg.PollInterval != 3*time.Second {
 		t.Errorf("have %+v, %v", cfg, err)
 	}
-	if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), "LOCK_TTL: ") {
+	if err := envconf.Validate(&cfg, "X_"); err == nil || !strings.HasPrefix(err.Error(), "X_LOCK_TTL: ") {
 		t.Errorf("have %v", err)
 	}
 }

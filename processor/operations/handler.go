@@ -39,7 +39,7 @@ type Handler struct {
 // New returns a Handler. It does no I/O. Its error says what is wrong with cfg or
 // deps, or that the metrics are registered already.
 func New(cfg Config, deps Deps) (*Handler, error) {
-	if err := errors.Join(cfg.Validate(), cfg.Outbox.Validate()); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.Lock.Validate(), cfg.Outbox.Validate()); err != nil {
 		return nil, fmt.Errorf("configure operations: %w", err)
 	}
 	if deps.Resources == nil || deps.CS == nil {

@@ -17,6 +17,35 @@ import (
 	"opfeed/internal/logkey"
 )
 
+// LockConfig holds the times of the subscriptions' locks.
+type LockConfig struct {
+	TTL    time.Duration `env:"TTL" help:"life time of a subscription's lock document, whole seconds; the same as the front ends'"`
+	Margin time.Duration `env:"MARGIN" help:"how long before its end a lock is not trusted any more"`
+	Wait   time.Duration `env:"WAIT" help:"how long one step waits for a busy lock"`
+	Retry  time.Duration `env:"RETRY" help:"mean time between two tries for a busy lock"`
+}
+
+// DefaultLockConfig returns the defaults.
+func DefaultLockConfig() LockConfig {
+	return LockConfig{TTL: 10 * time.Second, Margin: 2 * time.Second, Wait: 3 * time.Second, Retry: 200 * time.Millisecond}
+}
+
+// Validate reports every problem at once, one line each, by variable; $NAME in it is
+// another variable.
+func (c LockConfig) Validate() error {
+	var problems []error
+	check := func(ok bool, problem string) {
+		if !ok {
+			problems = append(problems, errors.New(problem))
+		}
+	}
+	check(c.TTL >= time.Second && c.TTL%time.Second == 0, "TTL: must be whole seconds, at least one")
+	check(c.Margin > 0 && c.Margin < c.TTL, "MARGIN: must be positive, and less than $TTL")
+	check(c.Wait > 0, "WAIT: must be positive")
+	check(c.Retry > 0, "RETRY: must be positive")
+	return errors.Join(problems...)
+}
+
 // errLockBusy: another holds the lock, for longer than a step waits.
 var errLockBusy = errors.New("lock is busy")
 
@@ -66,9 +95,9 @@ func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string,
 func unlocked() error { return nil }
 
 func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
-	for giveUp := time.Now().Add(h.cfg.LockWait); ; {
+	for giveUp := time.Now().Add(h.cfg.Lock.Wait); ; {
 		// The service counts from when it wrote; that is later than this.
-		until := time.Now().Add(h.cfg.LockTTL - h.cfg.LockMargin)
+		until := time.Now().Add(h.cfg.Lock.TTL - h.cfg.Lock.Margin)
 		etag, err := h.createLock(ctx, partition)
 		if err == nil {
 			return lock{partition: partition, etag: etag, until: until}, nil
@@ -76,7 +105,7 @@ func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
 		if code, _ := status(err); code != http.StatusConflict {
 			return lock{}, fmt.Errorf("create lock: %w", err)
 		}
-		pause := h.cfg.LockRetry/2 + rand.N(h.cfg.LockRetry)
+		pause := h.cfg.Lock.Retry/2 + rand.N(h.cfg.Lock.Retry)
 		if time.Now().Add(pause).After(giveUp) {
 			return lock{}, errLockBusy
 		}
@@ -93,7 +122,7 @@ func (h *Handler) createLock(ctx context.Context, partition string) (azcore.ETag
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	owner := h.deps.Instance + "/" + crand.Text()
-	body, err := json.Marshal(lockDocument{ID: partition, Owner: owner, TTL: int(h.cfg.LockTTL / time.Second)})
+	body, err := json.Marshal(lockDocument{ID: partition, Owner: owner, TTL: int(h.cfg.Lock.TTL / time.Second)})
 	if err != nil {
 		return "", err
 	}
