@@ -27,7 +27,7 @@ build: ## compile everything; the commands go to bin/
 
 test: ## all tests with the race detector, then each kill, fault and mutant without it; a package has 5 minutes
 	$(GO) test -race -timeout 5m ./...
-	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours|TestMutants' ./internal/system
+	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours|TestMutants|TestOwed' ./internal/system
 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi

@@ -2,6 +2,7 @@ package cs
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -17,8 +18,8 @@ const (
 	breakerSpan = 15 * time.Second
 	// maxProbePause bounds how long a Retry-After puts the next probe off.
 	maxProbePause = time.Minute
-	// probeGrace is how long a probe that is due waits for whoever was refused and
-	// had no turn yet: longer than anybody stays away who polls every 10 s.
+	// probeGrace is how long who was refused and had no turn yet is waited for:
+	// longer than anybody stays away who polls every 10 s.
 	probeGrace = 15 * time.Second
 	// soon is when to come back where nothing says when it is worth while.
 	soon = time.Second
@@ -62,7 +63,7 @@ type breaker struct {
 	begun   time.Time // the last probe, or else the opening
 	due     time.Time // the next probe
 	tried   map[string]struct{}
-	fresh   bool // somebody who had no turn was refused since begun
+	waiting map[string]time.Time // those who had no turn, and when they were last refused
 }
 
 // turn is what a call was let through as: 0 as usual, else which probe it is.
@@ -78,15 +79,16 @@ func (b *breaker) enter(path string, now time.Time) (t turn, wait time.Duration,
 		return 0, wait, false
 	}
 	_, had := b.tried[path]
-	if had && b.fresh && now.Before(b.due.Add(probeGrace)) {
+	if had && b.awaited(now) {
 		return 0, soon, false
 	}
 	if had || len(b.tried) >= maxTried {
 		clear(b.tried)
 	}
+	delete(b.waiting, path)
 	b.tried[path] = struct{}{}
 	b.turns++
-	b.probing, b.begun, b.fresh = true, now, false
+	b.probing, b.begun = true, now
 	return b.turns, 0, true
 }
 
@@ -102,10 +104,16 @@ func (b *breaker) pause(path string, now time.Time) time.Duration {
 	case wait <= 0:
 		return 0
 	}
-	if _, had := b.tried[path]; !had {
-		b.fresh = true
+	if _, had := b.tried[path]; !had && len(b.waiting) < maxTried {
+		b.waiting[path] = now
 	}
 	return wait
+}
+
+// awaited tells whether somebody who had no turn was refused lately, and so will come.
+func (b *breaker) awaited(now time.Time) bool {
+	maps.DeleteFunc(b.waiting, func(_ string, refused time.Time) bool { return now.Sub(refused) >= probeGrace })
+	return len(b.waiting) > 0
 }
 
 // leave takes note of how a call ended that was let through.
@@ -136,7 +144,7 @@ func (b *breaker) count(path string, v verdict, now time.Time) {
 	b.silent++
 	b.others = b.others || path != b.path
 	if b.threshold > 0 && b.silent >= b.threshold && b.others && now.Sub(b.first) >= b.span {
-		b.open, b.begun, b.tried = true, now, map[string]struct{}{}
+		b.open, b.begun, b.tried, b.waiting = true, now, map[string]struct{}{}, map[string]time.Time{}
 		b.due = now.Add(max(b.interval, min(v.retryAfter, maxProbePause)))
 	}
 }

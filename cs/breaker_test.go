@@ -37,7 +37,8 @@ func TestBreaker(t *testing.T) {
 		// The poisonous one comes first each time; its second turn waits for others.
 		"a poisonous probe":             append(opened, step{7, "p begin"}, step{8, "w refused"}, step{17, "p silent"}, step{17, "p refused"}, step{20, "p refused"}, step{21, "w answered"}),
 		"two poisonous ones":            append(opened, step{7, "p silent"}, step{8, "w refused"}, step{8, "q refused"}, step{12, "p refused"}, step{12, "q silent"}, step{13, "w refused"}, step{17, "p refused"}, step{17, "q refused"}, step{18, "w answered"}),
-		"who stays away keeps none out": append(opened, step{7, "p silent"}, step{8, "w refused"}, step{12, "p refused"}, step{26.9, "p refused"}, step{27, "p answered"}),
+		"who stays away keeps none out": append(opened, step{7, "p silent"}, step{8, "w refused"}, step{12, "p refused"}, step{22.9, "p refused"}, step{23, "p answered"}),
+		"waited for over many turns":    append(opened, step{7, "p silent"}, step{7.5, "q refused"}, step{8, "w refused"}, step{12, "q silent"}, step{17, "p refused"}, step{18, "w answered"}),
 		"alone, it comes again":         append(opened, step{7, "p silent"}, step{12, "p silent"}, step{17, "p answered"}),
 		"a new round when all had a go": append(opened, step{7, "p silent"}, step{8, "q refused"}, step{12, "q silent"}, step{17, "p silent"}, step{18, "q refused"}, step{22, "p refused"}, step{22, "q answered"}),
 		"an old probe is not the new one": append(opened, step{7, "x begin"}, step{7, "y refused"}, step{8, "open answered"}, step{9, "a silent"}, step{10, "b silent"}, step{11, "a silent"},
@@ -103,7 +104,7 @@ func TestNoBreaker(t *testing.T) {
 func TestCheckTakesNoTurn(t *testing.T) {
 	g := newGate(Config{Breaker: 1, BreakerProbe: time.Microsecond}, nil)
 	b := &g.breaker
-	b.open, b.tried = true, map[string]struct{}{}
+	b.open, b.tried, b.waiting = true, map[string]struct{}{}, map[string]time.Time{}
 	for i := range 200_000 {
 		b.due = time.Now().Add(time.Duration(i%1000) * time.Nanosecond)
 		_ = g.check("a")

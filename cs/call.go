@@ -142,7 +142,7 @@ func judge(seen sight, r reply, callerErr, deadlineErr error) verdict {
 		return verdict{sort: silent, result: resultThrottled, retryAfter: seen.retryAfter, err: r.failure(seen)}
 	case seen.status >= http.StatusInternalServerError:
 		return verdict{sort: silent, result: resultServer, retryAfter: seen.retryAfter, err: r.failure(seen)}
-	case seen.status == http.StatusUnauthorized, seen.status == http.StatusForbidden:
+	case seen.status == http.StatusUnauthorized, seen.status == http.StatusForbidden && !isOwn:
 		return verdict{sort: silent, result: resultCredentials, err: r.failure(seen)}
 	case seen.status == http.StatusRequestTimeout:
 		return verdict{sort: silent, result: resultTimeout, err: r.failure(seen)}

@@ -30,7 +30,7 @@ type Config struct {
 	BreakerProbe time.Duration `env:"BREAKER_PROBE" help:"between probes while calls fail at once, if Cluster Service does not ask for a longer pause"`
 
 	ListPolling bool          `env:"LIST_POLLING" help:"learn from lists, where many objects are due, that nothing has changed"`
-	ListWindow  time.Duration `env:"LIST_WINDOW" help:"how old such a list may be, and how far ahead it looks"`
+	ListWindow  time.Duration `env:"LIST_WINDOW" help:"how old such a list may be, and how far ahead it looks; a quarter of the sweep interval if that is less"`
 
 	// UserAgent is sent with every call; its first word up to a slash is the
 	// name the caller is known by.

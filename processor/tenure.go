@@ -277,9 +277,15 @@ func (t *tenure) owns(partition string) bool {
 	return epk.Contains(r.MinInclusive, r.MaxExclusive, epk.Of(partition))
 }
 
+func (t *tenure) clockSkew() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.skew
+}
+
 // handle lets the handler ask, before a write, whether the lease is still ours.
 func (t *tenure) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
-	c.Trusted = t.lease.Trusted
+	c.Trusted, c.Skew = t.lease.Trusted, t.clockSkew()
 	return t.handler.Handle(ctx, c)
 }
 

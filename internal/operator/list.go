@@ -185,6 +185,8 @@ func waitsFor(op operations.Operation, q *quarantineShown, now time.Time) (state
 		return stateEnded, ""
 	case op.Fault != "":
 		return stateActive, "a look at it: " + op.Fault
+	case op.LeftAlone != "":
+		return stateActive, "nobody here, left alone: " + op.LeftAlone
 	case op.InternalID == "":
 		return stateActive, "an internalId"
 	default:

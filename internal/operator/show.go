@@ -65,7 +65,8 @@ type clusterService struct {
 	HasStatus bool   `json:"hasStatus"`
 	ErrorCode string `json:"errorCode,omitempty"`
 	Message   string `json:"message,omitempty"`
-	Error     string `json:"error,omitempty"` // why it gave no answer
+	Error     string `json:"error,omitempty"`      // why it gave no answer
+	Odd       bool   `json:"unreadable,omitempty"` // it gave one that is no state of the object
 }
 
 type decision struct {
@@ -144,7 +145,7 @@ func explain(found operations.Explanation, now time.Time) *explanation {
 	}
 	s := found.Answer.Status
 	e.ClusterService = clusterService{
-		Asked: found.Asked, Gone: found.Answer.Gone, State: shown(s.State, maxLine), HasStatus: s.HasStatus,
+		Asked: found.Asked, Gone: found.Answer.Gone, Odd: found.Answer.Unreadable, State: shown(s.State, maxLine), HasStatus: s.HasStatus,
 		ErrorCode: shown(s.ErrorCode, maxLine), Message: shown(s.Message, maxMessage),
 	}
 	if ref, err := cs.ParseRef(found.InternalID); err == nil && found.Asked {
@@ -240,12 +241,13 @@ func (e *explanation) writeClusterService(add func(name, format string, args ...
 	switch {
 	case !c.Asked:
 		add("cluster service", "not asked: %s", e.Reason)
-		return
 	case c.Error != "":
 		add("cluster service", "no answer: %s", c.Error)
 		return
 	case c.Gone:
 		add("cluster service", "there is no %s", c.Path)
+	case c.Odd:
+		add("cluster service", "its answer about %s cannot be read", c.Path)
 	case !c.HasStatus:
 		add("cluster service", "%s is there, without a status", c.Path)
 	default:

@@ -54,6 +54,8 @@ func TestShow(t *testing.T) {
 				resource id      /subscriptions/s/resourceGroups/g/providers/Microsoft.RedHatOpenShift/hcpOpenShiftClusters/c/nodePools/p
 				resource         none names this operation
 				cluster service  not asked: no internal id yet
+				next             kept as it is: no internal id yet; next look after 10s
+				                 as at a first look: a replica that has looked before has seen more, and may decide more
 				`},
 			"owed": {"cccc", `
 				state            owed

@@ -32,7 +32,7 @@ func LoadForCommand(environ []string) (Config, error) {
 	err := envconf.Load(&c, environ, Prefix)
 	absent := c.CS.URL == ""
 	if absent {
-		c.CS.URL = "http://cluster-service.invalid" // for Validate
+		c.CS.URL = "https://cluster-service.invalid" // for Validate
 	}
 	if err := envconf.Join(err, c.Validate()); err != nil {
 		return Config{}, err

@@ -189,7 +189,10 @@ func (s *Service) cosmosClient() error {
 }
 
 func (s *Service) clusterServiceClient() (err error) {
-	s.cs, err = cs.New(s.cfg.CS, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
+	cfg := s.cfg.CS
+	// A list that is as old as a sweep would be asked for again at once.
+	cfg.ListWindow = min(cfg.ListWindow, s.cfg.Operations.PollInterval/4)
+	s.cs, err = cs.New(cfg, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
 	return err
 }
 

@@ -58,6 +58,8 @@ type Change struct {
 	Seen any
 	// Aside says that this look was asked for with Outcome.Aside.
 	Aside bool
+	// Skew is the database's clock less this machine's; zero if unknown.
+	Skew time.Duration
 	// Trusted says whether the work may still be done here: nil, or why not. A
 	// handler asks right before a write: the context ends only a moment later,
 	// and a process that was stopped for a while may wake up in between.

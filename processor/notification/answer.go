@@ -17,7 +17,7 @@ const maxRetryAfter = 10 * time.Minute
 func judge(status int, header http.Header, now time.Time) error {
 	switch status {
 	case http.StatusBadRequest, // the same bytes will be no better
-		http.StatusNotFound, http.StatusGone, // the operation is not waited for
+		http.StatusGone, // the operation is not waited for
 		http.StatusMethodNotAllowed, http.StatusLengthRequired,
 		http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
 		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
@@ -30,7 +30,8 @@ func judge(status int, header http.Header, now time.Time) error {
 	case 3:
 		return &RefusedError{Status: status, Reason: answered(status) + ": redirects are not followed", result: resultRedirect}
 	}
-	// 401 and 403 are here: ARM may have lost its own way to check a token, or we
+	// 404 is here, since what stands before ARM may have lost it for a while. 401 and
+	// 403 are here: ARM may have lost its own way to check a token, or we
 	// may be at fault as a whole, and that is no reason to give up each of many.
 	return &UnavailableError{
 		Status: status, Reason: answered(status), RetryAfter: retryAfter(header, now), result: resultAnswer,

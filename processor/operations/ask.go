@@ -18,9 +18,11 @@ func (l *look) ask(ctx context.Context) error {
 	l.announce()
 	answer, err := l.answer(ctx)
 	switch {
+	case err == nil && ctx.Err() != nil:
+		return ctx.Err() // a detail may be missing for that
 	case errors.Is(err, cs.ErrNotFound):
 		l.ans = Answer{Gone: true}
-	case silent(err) || ctx.Err() != nil:
+	case silent(err), ctx.Err() != nil:
 		return fmt.Errorf("ask cluster service for %s: %w", l.ref.Kind, err)
 	case err != nil:
 		l.log.Debug("answer of cluster service cannot be read", logkey.Error(err))
@@ -54,27 +56,31 @@ func (l *look) answer(ctx context.Context) (a Answer, err error) {
 		}
 	}
 	if err == nil && l.ref.Kind == cs.Cluster && strings.EqualFold(a.Status.State, "error") && a.Status.ErrorCode == codeInflight {
-		a.Checks, err = l.failedChecks(ctx)
+		a.Checks, a.Lacks = l.failedChecks(ctx)
 	}
 	return a, err
 }
 
-// failedChecks are the messages of the inflight checks that failed. Where they
-// cannot be had, though Cluster Service answers, the error is told without them.
-func (l *look) failedChecks(ctx context.Context) ([]string, error) {
+// failedChecks are the messages of the inflight checks that failed; lacks says that
+// they are not known. Where Cluster Service refuses them, or says what is none, the
+// error is told without them.
+func (l *look) failedChecks(ctx context.Context) (messages []string, lacks bool) {
 	checks, err := l.h.deps.CS.InflightChecks(ctx, l.ref)
 	if err != nil {
-		if silent(err) || ctx.Err() != nil {
-			return nil, err
-		}
-		l.log.Warn("inflight checks cannot be read", zap.String(logkey.Reason, logkey.Words(err)))
-		return nil, nil
+		l.lacking("inflight checks cannot be read", err)
+		return nil, silent(err)
 	}
-	var messages []string
 	for _, check := range checks {
 		if strings.EqualFold(check.State, "failed") {
 			messages = append(messages, check.Error)
 		}
 	}
-	return messages, nil
+	return messages, false
+}
+
+// lacking logs that a detail is not known, though the state is: the first time.
+func (l *look) lacking(what string, err error) {
+	if l.seen.Lacked == 0 {
+		l.log.Warn(what, zap.String(logkey.Reason, logkey.Words(err)))
+	}
 }

@@ -47,11 +47,6 @@ const (
 	billingClose  = "close"
 )
 
-// factsTries is how many failures in a row make a billing document go without
-// what Cluster Service knows of the cluster, of which it has told the state: that
-// a customer waits for ever must not be the price of a detail.
-const factsTries = 5
-
 // billingNamespace is that of the ids of the newest generation's documents.
 var billingNamespace = uuid.MustParse("bf1ee0a1-0147-41ed-a083-d3cbbf7bea99")
 
@@ -66,10 +61,11 @@ func (l *look) askFacts(ctx context.Context) error {
 	if l.facts, err = l.h.deps.CS.Cluster(ctx, l.ref); err == nil {
 		return nil
 	}
-	if l.c.Attempt < factsTries || errors.Is(err, cs.ErrNotFound) {
+	if ctx.Err() != nil {
 		return fmt.Errorf("ask cluster service for the facts of a cluster: %w", err)
 	}
-	l.log.Warn("cluster service tells the state of a cluster, but not its facts", logkey.Error(err))
+	l.ans.Lacks = true
+	l.lacking("cluster service tells the state of a cluster, but not its facts", err)
 	return nil
 }
 

@@ -27,6 +27,9 @@ type Config struct {
 	Outbox OutboxConfig `envPrefix:"NOTIFICATION_"`
 }
 
+// maxExactInterval is for how long nothing but lists may be asked for: see listed.go.
+const maxExactInterval = time.Minute
+
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
@@ -65,6 +68,9 @@ func (c Config) Validate() error {
 	positive("CONFIRM_DELAY", c.ConfirmDelay)
 	if c.ExactInterval < c.PollInterval {
 		problems = append(problems, errors.New("EXACT_INTERVAL: must be at least the poll interval"))
+	}
+	if c.ExactInterval > max(maxExactInterval, c.PollInterval) {
+		problems = append(problems, fmt.Errorf("EXACT_INTERVAL: must be at most %s", maxExactInterval))
 	}
 	positive("DEADLINE_CREATE", c.DeadlineCreate)
 	positive("DEADLINE_UPDATE", c.DeadlineUpdate)

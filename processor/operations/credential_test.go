@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,6 +78,16 @@ func TestLesson11RevocationIsNotEndedEarly(t *testing.T) {
 			d := operationDoc("op-1", RevokeCredentials)
 			props(d)["status"] = Deleting
 			r.put(d)
+			// With more than a page of them, and for a while all in a state that nobody knows.
+			for i := range 110 {
+				r.plant(fmt.Sprintf("%s/break_glass_credentials/m%03d", clusterID, i), "revoked")
+			}
+			odd := cssim.Fault{Name: "odd", Match: fault.Match{"kind": "list"}, When: fault.When{For: fault.Duration(8 * time.Minute)},
+				Effect: cssim.Effect{State: "brand_new"}}
+			if err := r.sim.Faults().Add(odd); err != nil {
+				t.Fatal(err)
+			}
+			healed := time.Now().Add(8 * time.Minute)
 			last, _ := r.drive(dispatch.Change{Key: key("op-1")})
 			ended := time.Now()
 			var end time.Time
@@ -91,7 +102,10 @@ func TestLesson11RevocationIsNotEndedEarly(t *testing.T) {
 					}
 				}
 			}
-			if last.Label != Succeeded || ended.Before(end) || ended.Sub(end) > 12*time.Second {
+			if end.Before(healed) {
+				end = healed // before that no state was known
+			}
+			if last.Label != Succeeded || ended.Before(end) || ended.Sub(end) > 42*time.Second {
 				t.Errorf("seed %d: %s %v after the last of them", seed, last.Label, ended.Sub(end))
 			}
 		})

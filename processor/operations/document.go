@@ -3,6 +3,7 @@ package operations
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -197,13 +198,8 @@ func parseOperation(d document) (op operation, fault string) {
 	if d.properties == nil {
 		return operation{}, "operation without an object of properties"
 	}
-	for _, name := range []string{"status", "request", "internalId", "operationId"} {
-		if _, ok := d.properties.text(name); !ok {
-			return operation{}, "properties." + name + " of the operation is not a string"
-		}
-	}
 	p := d.properties
-	return operation{
+	op = operation{
 		document:   d,
 		request:    canonical(p.string("request"), Create, Update, Delete, RequestCredential, RevokeCredentials),
 		status:     canonical(p.string("status"), Accepted, Provisioning, Updating, Deleting, Succeeded, Failed, Canceled),
@@ -212,7 +208,17 @@ func parseOperation(d document) (op operation, fault string) {
 		start:      p.time("startTime"),
 		transition: p.time("lastTransitionTime"),
 		owed:       p.string("notificationUri") != "",
-	}, ""
+	}
+	need := []string{"status", "request", "internalId", "operationId"}
+	if terminal(op.status) {
+		need = nil // it has ended, whatever else is wrong with it
+	}
+	for _, name := range need {
+		if _, ok := p.text(name); !ok {
+			return operation{}, "properties." + name + " of the operation is not a string"
+		}
+	}
+	return op, ""
 }
 
 // operationName is the last segment of operationId. Implicit operations have
@@ -234,11 +240,19 @@ func lastSegment(path string) string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// foreign tells whether another than Cluster Service does the work of a credential
-// operation: the newest generation names, in the operation, the document by which
-// it follows it.
+// foreign tells whether others move an operation of the newest generation: what its
+// front ends mark so is done by controllers that go by documents of their own.
 func (op operation) foreign() bool {
-	return op.properties.has("systemAdminCredentialRequest") || op.properties.has("systemAdminCredentialRevocation")
+	p := op.properties
+	switch op.request {
+	case Delete:
+		return slices.ContainsFunc([]string{"Cluster", "NodePool", "ExternalAuth"}, func(kind string) bool {
+			return string(p["usesNew"+kind+"DeletionApproach"]) == "true"
+		})
+	case RequestCredential, RevokeCredentials:
+		return p.has("systemAdminCredentialRequest") || p.has("systemAdminCredentialRevocation")
+	}
+	return false
 }
 
 // canonical gives s the spelling of the candidate that differs in case only.

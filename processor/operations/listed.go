@@ -33,7 +33,7 @@ func (l *look) lookInList(ctx context.Context) dispatch.Apply {
 	}
 	since, unchanged := l.h.sweep.Unchanged(ctx, l.ref, l.seen.State)
 	next := since.Add(l.h.cfg.PollInterval)
-	if !unchanged || next.After(l.seen.Exact.Add(l.h.cfg.ExactInterval)) {
+	if !unchanged || !next.After(time.Now()) || next.After(l.seen.Exact.Add(l.h.cfg.ExactInterval)) {
 		return nil
 	}
 	return func(context.Context) (dispatch.Outcome, error) {

@@ -129,6 +129,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 		return l.leaveAlone(out.label, out.reason), nil
 	case dispatch.Quarantine:
 		return l.quarantine(out.reason), nil
+	case dispatch.Again, dispatch.Done:
 	}
 	if op.internalID == "" {
 		return l.lookUnnamed(ctx)
@@ -168,13 +169,12 @@ type unaimed struct {
 // aim finds what to ask Cluster Service for.
 func (l *look) aim() unaimed {
 	switch l.op.request {
-	case Create, Update, Delete:
-	case RequestCredential, RevokeCredentials:
-		if l.op.foreign() {
-			return unaimed{dispatch.LeftAlone, reasonForeign, "another moves this operation"}
-		}
+	case Create, Update, Delete, RequestCredential, RevokeCredentials:
 	default:
 		return unaimed{dispatch.LeftAlone, reasonRequest, "request is not handled"}
+	}
+	if l.op.foreign() {
+		return unaimed{dispatch.LeftAlone, reasonForeign, "others move this operation"}
 	}
 	if l.op.internalID == "" {
 		return unaimed{verdict: dispatch.Again}

@@ -121,7 +121,9 @@ func ends(cfg Config, in Input, status string, d *Decision) bool {
 		d.Reason = "error from before the delete" // deleting a failed object is what one does with it
 		return false
 	}
-	return current(cfg, in, d)
+	// The state from before shows for as long as an update's may.
+	d.Reason = "outcome, to be confirmed"
+	return current(cfg, cfg.SettleTime, in, d) && confirmed(cfg, in.Now, &d.Seen.Settled, d)
 }
 
 // believed tells whether an outcome is that of an update, or of a revocation,
@@ -134,7 +136,7 @@ func ends(cfg Config, in Input, status string, d *Decision) bool {
 // a takeover they merely begin again.
 func believed(cfg Config, in Input, d *Decision) bool {
 	if d.Seen.Moving.Sub(in.Seen.First) >= cfg.PollInterval {
-		if !current(cfg, in, d) {
+		if !current(cfg, cfg.PollInterval, in, d) {
 			return false
 		}
 	} else if wait := cfg.SettleTime - in.Now.Sub(in.Seen.First); wait > 0 {
@@ -147,13 +149,12 @@ func believed(cfg Config, in Input, d *Decision) bool {
 
 // current tells whether an outcome is newer than the change that it is to be the
 // outcome of. Of two answers in a row the second may be the older one, if a replica
-// of Cluster Service gave it that lags: so none counts that comes within one
-// interval of the last look that found the object at work. Looks that come no
-// sooner lose no time by it.
-func current(cfg Config, in Input, d *Decision) bool {
-	wait := cfg.PollInterval - in.Now.Sub(d.Seen.Moving)
+// of Cluster Service gave it that lags: so none counts that comes within the time of
+// lag after the last look that found the object at work.
+func current(cfg Config, lag time.Duration, in Input, d *Decision) bool {
+	wait := lag - in.Now.Sub(d.Seen.Moving)
 	if wait > 0 {
-		d.After, d.Reason = wait, "answer may be from before the change that was seen"
+		d.After, d.Reason = min(cfg.PollInterval, wait), "answer may be from before the change that was seen"
 	}
 	return wait <= 0
 }

@@ -87,6 +87,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
+// results are those that an operation of a known kind may have.
+var results = []string{
+	resultUnchanged, resultListed, resultWritten, resultDone, resultOwed, resultSettled, resultGone, resultLeftAlone,
+	resultQuarantined, resultConflict, resultRefused, resultLockBusy, resultError, resultEcho,
+}
+
 // preset makes the series exist from the start, so that a rate sees the first event.
 func (m *metrics) preset() {
 	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth, cs.BreakGlassCredential} {
@@ -95,10 +101,10 @@ func (m *metrics) preset() {
 			if meanings(kind, request) == nil {
 				continue
 			}
-			for _, result := range []string{resultUnchanged, resultListed, resultWritten, resultConflict, resultLockBusy, resultError} {
+			for _, result := range results {
 				m.handled.WithLabelValues(request, kind.String(), result)
 			}
-			for _, status := range []string{Succeeded, Failed} {
+			for _, status := range []string{Provisioning, Updating, Deleting, Succeeded, Failed} {
 				m.transitions.WithLabelValues(kind.String(), request, status)
 			}
 		}

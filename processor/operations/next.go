@@ -15,6 +15,7 @@ type Answer struct {
 	Unreadable bool // it answered, but nothing that is this object's state
 	Status     cs.Status
 	Checks     []string // messages of a cluster's failed inflight checks
+	Lacks      bool     // something that the end of the operation tells could not be had
 }
 
 // Seen is what earlier looks at one operation found, as far as it matters. It
@@ -33,6 +34,7 @@ type Seen struct {
 	Gone         time.Time // first of the looks in a row that found it gone
 	Settled      time.Time // first of the looks in a row that found the outcome that it has now
 	Exact        time.Time // last look that Cluster Service answered for the object itself
+	Lacked       int       // looks in a row that found an outcome with Answer.Lacks
 	Overdue      time.Time // first look past the deadline since which it has answered all along
 	ETag         string    // version that the last step left or looked at
 	Due          time.Time // when the next look is
@@ -57,8 +59,9 @@ type Input struct {
 	Start   time.Time // startTime of the document; zero = none
 	Now     time.Time // when Cluster Service was asked
 	Answer  Answer
-	Bare    bool // a Delete whose resource has no document left; asked for only where Answer.NoID
-	Seen    Seen // First must be set
+	Skew    time.Duration // the database's clock less ours; 0 = not known
+	Bare    bool          // a Delete whose resource has no document left; asked for only where Answer.NoID
+	Seen    Seen          // First must be set
 }
 
 // Decision is what follows. Status "" keeps what is stored.
@@ -74,6 +77,10 @@ type Decision struct {
 
 // stateGone stands in Seen.State for an object that is not there.
 const stateGone = "gone"
+
+// maxLacked is how many looks in a row may lack a detail of an outcome before the
+// operation ends without: that a customer waits for ever must not be its price.
+const maxLacked = 6
 
 // maxAge is the age from which a startTime is taken for nonsense: documents of
 // operations live for seven days.
@@ -118,13 +125,20 @@ func answered(cfg Config, in Input, d *Decision) {
 	if state != in.Seen.State {
 		d.Seen.Settled = time.Time{}
 	}
+	if !in.Answer.Lacks {
+		d.Seen.Lacked = 0
+	}
 	switch {
 	case !terminal(m.status):
 		if !m.before {
 			d.Seen.Moving = in.Now
 		}
 		d.move(in, m.status)
-	case ends(cfg, in, m.status, d):
+	case !ends(cfg, in, m.status, d):
+	case in.Answer.Lacks && in.Seen.Lacked < maxLacked:
+		d.Seen.Lacked++
+		d.Reason = "outcome, of which a detail is missing"
+	default:
 		d.Status, d.Reason = m.status, state
 		if m.status == Failed {
 			d.Error = failure(in)
@@ -142,19 +156,22 @@ func (in Input) state() string {
 }
 
 // age is how long ago the operation started, or was stored as it was first looked
-// at, whichever was later: a front end's clock may be behind.
+// at, whichever was later: a front end's clock may be behind. It is counted by the
+// database's clock, for ours may be wrong, too.
 func (in Input) age() time.Duration {
-	start, first := in.Start, in.Seen.First
-	if start.IsZero() || start.After(first) || first.Sub(start) > maxAge {
+	start, stored, first := in.Start, in.Seen.Written, in.Seen.First.Add(in.Skew)
+	if start.After(first) || first.Sub(start) > maxAge {
+		start = time.Time{} // not to be believed
+	}
+	switch {
+	case stored.After(first):
+		start = first // it cannot be: our clock is behind the database's
+	case stored.After(start):
+		start = stored
+	case start.IsZero():
 		start = first
 	}
-	if stored := in.Seen.Written; stored.After(start) {
-		start = stored
-		if stored.After(first) {
-			start = first // it cannot be: our clock is behind the database's
-		}
-	}
-	return in.Now.Sub(start)
+	return in.Now.Add(in.Skew).Sub(start)
 }
 
 // move goes to the status of a state that ends nothing.

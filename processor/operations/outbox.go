@@ -54,10 +54,14 @@ func (c CutOff) MarshalText() ([]byte, error) {
 
 // Validate reports every problem at once, one line each, by variable.
 func (c OutboxConfig) Validate() error {
+	var problems []error
 	if c.GiveUp <= 0 {
-		return errors.New("GIVE_UP: must be positive")
+		problems = append(problems, errors.New("GIVE_UP: must be positive"))
 	}
-	return nil
+	if c.CutOff.After(time.Now()) { // it would silence what is to come, for good
+		problems = append(problems, errors.New("CUTOFF: must not lie in the future"))
+	}
+	return errors.Join(problems...)
 }
 
 const (

@@ -497,10 +497,11 @@ func TestEndedAt(t *testing.T) {
 // TestCutOff: what ended before is not told, and the URI goes.
 func TestCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cut := time.Now().Add(time.Hour)
-		r, a := newOutboxRig(t, func(cfg *Config, _ *Deps) { cfg.Outbox.CutOff = CutOff{cut} })
-		r.put(endedDoc("before", Create, Succeeded))
+		early := endedDoc("before", Create, Succeeded)
 		time.Sleep(2 * time.Hour)
+		cut := time.Now().Add(-time.Hour)
+		r, a := newOutboxRig(t, func(cfg *Config, _ *Deps) { cfg.Outbox.CutOff = CutOff{cut} })
+		r.put(early)
 		r.put(endedDoc("after", Create, Succeeded))
 		for _, id := range []string{"before", "after"} {
 			if step, _ := r.drive(r.fed(id)); step.Verdict != dispatch.Done || r.field(id, "/properties/"+fieldNotify) != "" {

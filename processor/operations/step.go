@@ -146,7 +146,7 @@ func (l *look) next() Decision {
 
 func (l *look) input(seen Seen, now time.Time) Input {
 	return Input{Kind: l.kind, Request: l.op.request, Stored: l.op.status, Start: l.op.start,
-		Now: now, Answer: l.ans, Bare: l.bare, Seen: seen}
+		Now: now, Skew: l.c.Skew, Answer: l.ans, Bare: l.bare, Seen: seen}
 }
 
 // unchanged is the step after which nothing is written.
@@ -271,7 +271,11 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 
 func (l *look) busy(d Decision) dispatch.Outcome {
 	l.h.metrics.lockBusy.Inc()
-	l.log.Info("lock of the subscription is busy", zap.String("next_state", d.Status))
+	level := zap.DebugLevel
+	if l.seen.Lost == 0 { // of such steps in a row the first is news
+		level = zap.InfoLevel
+	}
+	l.log.Log(level, "lock of the subscription is busy", zap.String("next_state", d.Status))
 	// Not d.Seen: this answer is asked for again.
 	return l.finish(resultLockBusy, l.later(l.seen, "lock is busy"))
 }

@@ -113,11 +113,14 @@ var histories = map[string]history{
 	"at work, 10 s after the first look, and 5 s ago; the same as now a second before": func(in *Input, state string, ago func(time.Duration) time.Time) {
 		in.Seen = Seen{First: ago(20 * time.Second), State: state, Exists: true, Moving: ago(5 * time.Second), Settled: ago(time.Second)}
 	},
-	"uninstalling, 5 s ago": func(in *Input, _ string, ago func(time.Duration) time.Time) {
-		in.Seen = Seen{First: ago(5 * time.Second), State: "uninstalling", Exists: true, Uninstalling: true, Moving: ago(5 * time.Second)}
-	},
 	"uninstalling, 10 s ago": func(in *Input, _ string, ago func(time.Duration) time.Time) {
 		in.Seen = Seen{First: ago(10 * time.Second), State: "uninstalling", Exists: true, Uninstalling: true, Moving: ago(10 * time.Second)}
+	},
+	"uninstalling, 30 s ago": func(in *Input, _ string, ago func(time.Duration) time.Time) {
+		in.Seen = Seen{First: ago(40 * time.Second), State: "uninstalling", Exists: true, Uninstalling: true, Moving: ago(30 * time.Second)}
+	},
+	"uninstalling, 31 s ago; the same as now a second before": func(in *Input, state string, ago func(time.Duration) time.Time) {
+		in.Seen = Seen{First: ago(41 * time.Second), State: state, Exists: true, Uninstalling: true, Moving: ago(31 * time.Second), Settled: ago(time.Second)}
 	},
 	"there; gone for the first time": func(in *Input, _ string, ago func(time.Duration) time.Time) {
 		in.Seen = Seen{First: ago(10 * time.Second), State: "pending", Exists: true}

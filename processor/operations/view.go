@@ -52,6 +52,7 @@ type Operation struct {
 	Ended      bool
 	NotifyURI  string // not to be shown: its query holds a token
 	Fault      string // what keeps the document from being handled, or ""
+	LeftAlone  string // why nobody here moves it, or ""
 }
 
 // Owed tells whether ARM is to be told of the end.
@@ -137,6 +138,9 @@ func view(d document) Operation {
 		if op, o.Fault = parseOperation(d); o.Fault == "" {
 			o.Request, o.Status = kept(op.request), kept(op.status)
 			o.Ended = terminal(op.status)
+			if out := (&look{op: op}).aim(); out.verdict == dispatch.LeftAlone {
+				o.LeftAlone = out.reason
+			}
 		}
 	}
 	switch ref, err := cs.ParseRef(p.string("internalId")); {
