@@ -82,6 +82,7 @@ func read(d map[string]any) reading {
 			break
 		}
 	}
+	r.fault = r.fault && !isTerminal(r.status) // what has ended is ended
 	r.fate = r.fateOf(d, addressed)
 	r.unseen = isTerminal(r.status) || d["deletionTimestamp"] != nil
 	return r
@@ -99,7 +100,7 @@ func (r *reading) fateOf(d map[string]any, addressed bool) string {
 		return quarantined
 	case isTerminal(r.status):
 		return endedBefore
-	case deadlines[r.request] == 0:
+	case deadlines[r.request] == 0, r.request == "Delete" && ofControllers(d):
 		return leftAlone
 	case internalID == "":
 		return waiting
@@ -109,6 +110,17 @@ func (r *reading) fateOf(d map[string]any, addressed bool) string {
 		return leftAlone
 	}
 	return active
+}
+
+// ofControllers tells whether a Delete says that controllers do it.
+func ofControllers(d map[string]any) bool {
+	properties, _ := d["properties"].(map[string]any)
+	for _, kind := range []string{"Cluster", "NodePool", "ExternalAuth"} {
+		if properties["usesNew"+kind+"DeletionApproach"] == true {
+			return true
+		}
+	}
+	return false
 }
 
 // deadlines are those of the requests that opfeed carries to their end; short, so

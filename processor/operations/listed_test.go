@@ -78,7 +78,7 @@ func TestListsSaveCalls(t *testing.T) {
 			calls += len(at)
 			for i := 1; i < len(at); i++ {
 				if gap := at[i].Sub(at[i-1]); gap > DefaultConfig().ExactInterval {
-					t.Errorf("%s was not asked for for %v", path, gap)
+					t.Errorf("%s was not asked about for %v", path, gap)
 				}
 			}
 		}

@@ -188,11 +188,11 @@ func TestNoStartTime(t *testing.T) {
 // TestOwnClockAhead: this replica's clock is 10 min ahead of the database's.
 func TestOwnClockAhead(t *testing.T) {
 	cfg := DefaultConfig()
-	real := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := real.Add(10 * time.Minute)
-	seen := Seen{First: now, Written: real}
+	right := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := right.Add(10 * time.Minute)
+	seen := Seen{First: now, Written: right}
 	for _, at := range []time.Time{now, now.Add(time.Second), now.Add(2 * time.Second)} {
-		d := Next(cfg, Input{Kind: cs.Cluster, Request: Delete, Stored: Deleting, Start: real, Now: at, Skew: real.Sub(now), Seen: seen, Answer: Answer{Gone: true}})
+		d := Next(cfg, Input{Kind: cs.Cluster, Request: Delete, Stored: Deleting, Start: right, Now: at, Skew: right.Sub(now), Seen: seen, Answer: Answer{Gone: true}})
 		if d.Status == Succeeded {
 			t.Errorf("an object never seen is believed gone %v after the start", at.Sub(now))
 			return
@@ -204,9 +204,9 @@ func TestOwnClockAhead(t *testing.T) {
 // TestOwnClockAheadUnnamed: the same, an hour ahead.
 func TestOwnClockAheadUnnamed(t *testing.T) {
 	cfg := DefaultConfig()
-	real := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := real.Add(61 * time.Minute)
-	d := Next(cfg, Input{Request: Create, Stored: Accepted, Start: real, Now: now, Skew: real.Sub(now), Seen: Seen{First: now, Written: real}, Answer: Answer{NoID: true}})
+	right := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := right.Add(61 * time.Minute)
+	d := Next(cfg, Input{Request: Create, Stored: Accepted, Start: right, Now: now, Skew: right.Sub(now), Seen: Seen{First: now, Written: right}, Answer: Answer{NoID: true}})
 	if d.Status == Failed {
 		t.Errorf("a create stored this moment is Failed at its first look, without any confirmation: %s", d.Reason)
 	}
