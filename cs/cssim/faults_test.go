@@ -174,7 +174,7 @@ func TestEffects(t *testing.T) {
 		"400": {effect: cssim.Effect{Effect: fault.Effect{Status: 400}, Reason: "Bad"}, ours: "of no use", theirs: "error 400: Bad"},
 		"409": {effect: plain(fault.Effect{Status: 409}), ours: "of no use", theirs: "error 409: Conflict"},
 		"401": {effect: plain(fault.Effect{Status: 401}), ours: "unavailable", theirs: "error 401: Unauthorized"},
-		"403": {effect: plain(fault.Effect{Status: 403}), ours: "unavailable", theirs: "error 403: Forbidden"},
+		"403": {effect: plain(fault.Effect{Status: 403}), ours: "of no use", theirs: "error 403: Forbidden"},
 		"429": {effect: plain(fault.Effect{Status: 429}), ours: "unavailable", theirs: "error 429: Too Many Requests"},
 		"429 with Retry-After": {effect: plain(fault.Effect{Status: 429, Header: map[string]string{"Retry-After": "7"}}),
 			ours: "unavailable for 7s", theirs: "error 429: Too Many Requests"},

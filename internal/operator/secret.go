@@ -47,7 +47,13 @@ func withoutSecrets(s string) string {
 
 // secretNames are parts of the names of members whose values are not shown.
 var secretNames = []string{"kubeconfig", "password", "secret", "token", "credential", "privatekey", "private_key", "accountkey",
-	"accesskey", "primarykey", "clientkey", "client-key", "apikey", "signature"}
+	"accesskey", "primarykey", "clientkey", "client-key", "apikey", "sshkey", "ssh_key", "signature", "passwd", "pwd", "connectionstring"}
+
+// secretName tells whether a member of that name, in lower case, is not shown.
+func secretName(name string) bool {
+	return name == "key" || name == "sig" ||
+		slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(name, part) })
+}
 
 // document is a stored document as it may be shown: without secrets.
 func document(raw []byte) (any, error) {
@@ -72,7 +78,7 @@ func redact(name string, v any) any {
 		}
 		return notification.Loggable(uri)
 	}
-	if v != nil && v != "" && slices.ContainsFunc(secretNames, func(n string) bool { return strings.Contains(lower, n) }) {
+	if v != nil && v != "" && secretName(lower) {
 		return redacted
 	}
 	switch v := v.(type) {

@@ -67,7 +67,7 @@ func (c Config) Validate() error {
 	positive("UNSEEN_GRACE", c.UnseenGrace)
 	positive("CONFIRM_DELAY", c.ConfirmDelay)
 	if c.ExactInterval < c.PollInterval {
-		problems = append(problems, errors.New("EXACT_INTERVAL: must be at least the poll interval"))
+		problems = append(problems, errors.New("EXACT_INTERVAL: must be at least the sweep interval"))
 	}
 	if c.ExactInterval > max(maxExactInterval, c.PollInterval) {
 		problems = append(problems, fmt.Errorf("EXACT_INTERVAL: must be at most %s", maxExactInterval))
@@ -78,9 +78,19 @@ func (c Config) Validate() error {
 	positive("DEADLINE_CREDENTIAL", c.DeadlineCredential)
 	positive("DEADLINE_CONFIRM", c.DeadlineConfirm)
 	positive("TIMEOUT", c.Timeout)
+	if c.DeadlineConfirm > 0 && c.DeadlineConfirm < c.SettleTime+c.ConfirmDelay+c.PollInterval {
+		// An outcome that is being believed must not be overtaken.
+		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least the settle time, the confirm delay and the sweep interval together"))
+	}
+	for _, deadline := range []time.Duration{c.DeadlineCreate, c.DeadlineUpdate, c.DeadlineDelete, c.DeadlineCredential} {
+		if deadline > 0 && deadline < c.UnseenGrace {
+			problems = append(problems, errors.New("UNSEEN_GRACE: must be at most each of the deadlines"))
+			break
+		}
+	}
 	if c.PollInterval > 0 && c.DeadlineConfirm > 0 && c.DeadlineConfirm < 4*c.PollInterval {
 		// With fewer looks than that a gap between two of them cannot be told.
-		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times the poll interval"))
+		problems = append(problems, errors.New("DEADLINE_CONFIRM: must be at least four times the sweep interval"))
 	}
 	return errors.Join(problems...)
 }

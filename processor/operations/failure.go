@@ -90,7 +90,7 @@ func timedOut(cfg Config, in Input) *CloudError {
 	case in.Answer.NoID:
 		return &CloudError{Code: codeTimedOut, Message: "The operation was not started within " + within + "."}
 	case in.Answer.Gone:
-		return &CloudError{Code: codeNotFound, Message: "The resource is not found in the service that provides it, " + within + " after the request."}
+		return &CloudError{Code: codeNotFound, Message: "The resource was not found in the service that provides it within " + within + " of the request."}
 	}
 	message := "The operation did not finish within " + within + "."
 	if _, known := meanings(in.Kind, in.Request)[in.state()]; known && !in.Answer.Unreadable {
