@@ -39,7 +39,7 @@ func (d distant) Do(req *http.Request) (*http.Response, error) {
 // real Cluster Service and with 5 ms for each round trip of opfeed.
 func TestLockIsRarelyMet(t *testing.T) {
 	if !*limits {
-		t.Skip("takes minutes: make limits")
+		t.Skip("SKIPPED: takes minutes, make limits runs it")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

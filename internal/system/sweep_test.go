@@ -20,7 +20,7 @@ var limits = flag.Bool("limits", false, "run the tests of make limits: how much 
 // from before the request, so that nothing has to settle first.
 func TestSweepIsKept(t *testing.T) {
 	if !*limits {
-		t.Skip("takes minutes: make limits")
+		t.Skip("SKIPPED: takes minutes, make limits runs it")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -101,7 +101,8 @@ func Next(cfg Config, in Input) Decision {
 		d.Seen.State = stateGone
 		gone(cfg, in, &d)
 	case in.Answer.Unreadable:
-		d.Seen.Gone, d.Visible, d.Reason = time.Time{}, true, "answer cannot be read"
+		d.Seen.Gone, d.Seen.Settled = time.Time{}, time.Time{} // not in a row
+		d.Visible, d.Reason = true, "answer cannot be read"
 	default:
 		answered(cfg, in, &d)
 	}

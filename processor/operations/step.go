@@ -229,7 +229,7 @@ func (l *look) write(ctx context.Context, d Decision) (step dispatch.Outcome, ag
 
 // writable are the resources that were not found out to be no good.
 func (l *look) writable(resources []resource) []resource {
-	return slices.DeleteFunc(resources, func(r resource) bool { return slices.Contains(l.seen.Left, r.id) })
+	return slices.DeleteFunc(slices.Clone(resources), func(r resource) bool { return slices.Contains(l.seen.Left, r.id) })
 }
 
 // refused is what follows when a document's patch is refused. Two looks in a row
@@ -261,6 +261,7 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 	// its document: then the next step reads.
 	l.op.status, l.op.etag, l.op.raw = d.Status, newest(c.etag, l.op.etag), l.op.patched(p, c.etag)
 	if terminal(d.Status) {
+		l.h.sweep.Forget(l.ref)
 		if l.op.owed && l.h.deps.Notify != nil {
 			return l.finish(resultWritten, l.owe(notice{}, d.Reason))
 		}

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,54 +72,45 @@ func TestStaleErrorEndsNoDelete(t *testing.T) {
 	})
 }
 
-// TestChecksThatAreNeverTold: the state is known, so the operation ends without them.
-func TestChecksThatAreNeverTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.answerCS(func(req *http.Request) *http.Response {
+// TestAnswersThatAreNeverHad: where Cluster Service tells the state, but not what goes
+// with the outcome, the operation ends without that; where it refuses one object, by
+// its deadline.
+func TestAnswersThatAreNeverHad(t *testing.T) {
+	state := func(req *http.Request, rest string) *http.Response {
+		return jsonAnswer(req, http.StatusOK, `{"kind":"ClusterStatus","id":"h1",`+rest+`}`)
+	}
+	refusal := func(req *http.Request, status int) *http.Response {
+		return jsonAnswer(req, status, fmt.Sprintf(`{"kind":"Error","id":"%d","reason":"no"}`, status))
+	}
+	for name, c := range map[string]struct {
+		request string
+		answer  func(*http.Request) *http.Response
+		most    time.Duration
+	}{
+		"inflight checks": {Create, func(req *http.Request) *http.Response {
 			if strings.Contains(req.URL.Path, "inflight_checks") {
-				return jsonAnswer(req, 500, `{"kind":"Error","id":"500","reason":"boom"}`)
+				return refusal(req, http.StatusInternalServerError)
 			}
-			return jsonAnswer(req, 200, `{"kind":"ClusterStatus","id":"h1","state":"error","provision_error_code":"OCM4001"}`)
-		})
-		r.put(operationDoc("op-1", Create))
-		r.put(clusterDoc("r1", "op-1"))
-		if took := r.untilEnded(); took > 2*time.Minute {
-			t.Errorf("it ended after %v", took)
-		}
-	})
-}
-
-// TestFactsGone: the same of what a billing document wants to know.
-func TestFactsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newBillingRig(t)
-		r.answerCS(func(req *http.Request) *http.Response {
-			if strings.HasSuffix(req.URL.Path, "/status") {
-				return jsonAnswer(req, 200, `{"kind":"ClusterStatus","id":"h1","state":"ready"}`)
+			return state(req, `"state":"error","provision_error_code":"OCM4001"`)
+		}, 2 * time.Minute},
+		"facts for billing": {Create, func(req *http.Request) *http.Response {
+			if !strings.HasSuffix(req.URL.Path, "/status") {
+				return refusal(req, http.StatusNotFound)
 			}
-			return jsonAnswer(req, 404, `{"kind":"Error","id":"404","code":"X-404","reason":"no such cluster"}`)
+			return state(req, `"state":"ready"`)
+		}, 2 * time.Minute},
+		"the state itself": {Update, func(req *http.Request) *http.Response { return refusal(req, http.StatusForbidden) }, 66 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newBillingRig(t)
+			r.answerCS(c.answer)
+			r.put(operationDoc("op-1", c.request))
+			r.put(clusterDoc("r1", "op-1"))
+			if took := r.untilEnded(); took > c.most {
+				t.Errorf("%s: it ended after %v", name, took)
+			}
 		})
-		r.put(operationDoc("op-1", Create))
-		r.put(clusterDoc("r1", "op-1"))
-		if took := r.untilEnded(); took > 2*time.Minute {
-			t.Errorf("it ended after %v", took)
-		}
-	})
-}
-
-// TestForbiddenObject: Cluster Service's own refusal is an answer, if of no use.
-func TestForbiddenObject(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.answerCS(func(req *http.Request) *http.Response {
-			return jsonAnswer(req, 403, `{"kind":"Error","id":"403","code":"ARO-HCP-403","reason":"forbidden for this cluster"}`)
-		})
-		r.put(operationDoc("op-1", Update))
-		if took := r.untilEnded(); took > 66*time.Minute {
-			t.Errorf("it ended after %v", took)
-		}
-	})
+	}
 }
 
 // TestEndedThatDoesNotDecode: what has ended is ended, and told, whatever else is

@@ -46,7 +46,7 @@ func sheets(t *testing.T) []sheet {
 	return list
 }
 
-// subject is what a row of states is about.
+// subjects are what rows of states are about.
 var subjects = map[string]cs.Kind{
 	"cluster": cs.Cluster, "node pool": cs.NodePool, "external auth": cs.ExternalAuth,
 	"credential": cs.BreakGlassCredential, "all credentials": cs.Cluster,
