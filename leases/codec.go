@@ -18,6 +18,9 @@ const (
 	propertyStartID = "opfeed.startId"
 	propertyEpoch   = "opfeed.epoch"
 	propertyRenewal = "opfeed.renewal"
+	propertyRequest = "opfeed.request"
+	propertyOffer   = "opfeed.offer"
+	propertyStart   = "opfeed.start"
 )
 
 // timestampLayout is what Newtonsoft.Json writes for a UTC DateTime: at most
@@ -66,6 +69,13 @@ func (d Document) encode() ([]byte, error) {
 		f.Properties[propertyStartID] = quote(d.StartID)
 		f.Properties[propertyEpoch] = quote(strconv.FormatInt(d.Epoch, 10))
 		f.Properties[propertyRenewal] = quote(strconv.FormatInt(d.Renewal, 10))
+	}
+	for name, value := range map[string]string{
+		propertyRequest: d.Request, propertyOffer: d.Offer, propertyStart: d.Start,
+	} {
+		if value != "" {
+			f.Properties[name] = quote(value)
+		}
 	}
 	if !d.Timestamp.IsZero() {
 		f.Timestamp = orNull(d.Timestamp.UTC().Format(timestampLayout))
@@ -117,6 +127,7 @@ func decode(body []byte, etag string) (Document, error) {
 		d.ETag = r.text("_etag")
 	}
 	d.readRange(top["FeedRange"])
+	d.Written = r.written()
 	d.Timestamp = r.time()
 	properties := map[string]json.RawMessage{}
 	r.object("properties", &properties)
@@ -171,7 +182,10 @@ func (d *Document) readProperties(r *reader, properties map[string]json.RawMessa
 	}
 	d.StartID = of.text(propertyStartID)
 	d.Renewal = of.numeral(propertyRenewal)
-	for _, name := range []string{propertyStartID, propertyEpoch, propertyRenewal} {
+	d.Request, d.Offer, d.Start = of.text(propertyRequest), of.text(propertyOffer), of.text(propertyStart)
+	for _, name := range []string{
+		propertyStartID, propertyEpoch, propertyRenewal, propertyRequest, propertyOffer, propertyStart,
+	} {
 		delete(properties, name)
 	}
 	d.properties = properties
@@ -235,6 +249,10 @@ func (r *reader) time() time.Time {
 			}
 		}
 	}
+	return r.written()
+}
+
+func (r *reader) written() time.Time {
 	var seconds int64
 	if json.Unmarshal(r.top["_ts"], &seconds) == nil && seconds > 0 {
 		return time.Unix(seconds, 0).UTC()

@@ -61,14 +61,14 @@ func TestDecodeDotNet(t *testing.T) {
 		want Document
 	}{
 		{"dotnet-free.json", Document{ID: "ordersacct.documents.azure.com_V4lVAA==_V4lVAMl0wuQ=..0", Token: "0", Range: full,
-			Timestamp: time.Unix(1593862080, 0).UTC(), ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
+			Timestamp: time.Unix(1593862080, 0).UTC(), Written: time.Unix(1593862080, 0).UTC(), ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
 		{"dotnet-owned.json", Document{ID: "ordersacct.documents.azure.com_V4lVAA==_V4lVAMl0wuQ=..0", Token: "0", Range: full,
 			Owner: "HOST-1", Continuation: `"7052"`, Timestamp: time.Date(2020, 7, 4, 11, 20, 34, 771336600, time.UTC),
-			ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
+			Written: time.Unix(1593861634, 0).UTC(), ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
 		{"dotnet-epk.json", Document{ID: "ordersacct.documents.azure.com_V4lVAA==_V4lVAMl0wuQ=..05C1E1B3A2F7-FF", Version: VersionEPK,
 			Token: "05C1E1B3A2F7-FF", Range: azcosmos.FeedRange{MinInclusive: "05C1E1B3A2F7", MaxExclusive: "FF"},
 			Owner: "HOST-2", Continuation: `"7052"`, Timestamp: time.Date(2020, 7, 4, 11, 20, 34, 771336600, time.UTC),
-			ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
+			Written: time.Unix(1593861634, 0).UTC(), ETag: `"0000d826-0000-0700-0000-5f0068c20000"`}},
 	} {
 		got, err := decode(golden(t, test.file), "")
 		if err != nil {

@@ -10,10 +10,10 @@ import (
 // Versions of a lease document.
 const (
 	// VersionRange0 leases name a physical partition by its pk range id. They
-	// are the ones that this package creates, takes and writes.
+	// are the ones of ranges that are one whole physical partition.
 	VersionRange0 = 0
 	// VersionEPK leases name a range of effective partition keys that need not
-	// be one whole physical partition. They are listed and left alone.
+	// be one whole physical partition, as after a merge.
 	VersionEPK = 1
 	// Unreadable stands for a document with the prefix of a lease that does not
 	// decode as one. Its ID and ETag are known, of the rest what could be read.
@@ -21,15 +21,14 @@ const (
 )
 
 // Document is one lease as it is stored: the schema of the .NET change feed
-// processor, version 0, so that its estimator and the KEDA scalers can read our
-// lag. Fields and properties that this package does not know are kept when the
+// processor, so that its estimator and the KEDA scalers can read our lag. Fields and properties that this package does not know are kept when the
 // document is written back. The zero value is no lease.
 //
 // Documents are values; a copy shares nothing that is ever written to.
 type Document struct {
 	ID           string             // {prefix}..{Token}
 	Version      int                // 0, 1, or Unreadable
-	Token        string             // JSON LeaseToken: the pk range id
+	Token        string             // JSON LeaseToken: the pk range id; of version 1 "min-max"
 	Range        azcosmos.FeedRange // JSON FeedRange; empty when the document has none
 	Owner        string             // instance name; "" when free (JSON null)
 	Continuation string             // raw ETag with its quotes; "" before the first (JSON null)
@@ -37,6 +36,10 @@ type Document struct {
 	Epoch        int64              // grows with every acquisition
 	Renewal      int64              // grows with every write of one tenure
 	Timestamp    time.Time          // wall clock of the last writer, for others; zero when unknown
+	Written      time.Time          // _ts: the server's clock at the last write; zero before the first read
+	Request      string             // start id and instance of the host that asks for the lease; "" nobody
+	Offer        string             // the same of the host that its leaving owner wants to have it; "" none
+	Start        string             // "beginning" or an RFC 3339 time: where to begin without a Continuation; "" as configured
 	ETag         string             // of the version that was read or written; not in the JSON
 
 	properties map[string]json.RawMessage // the others than ours
