@@ -14,6 +14,11 @@ import (
 // more, or cannot be shown to be: write nothing that depends on it.
 var ErrLost = errors.New("lease lost")
 
+// ErrOutdated is what a Serve returns when its range cannot be read as it is any
+// more: the partition was split or merged. The Manager then creates the leases
+// that follow, at the last position that was given, and deletes this one.
+var ErrOutdated = errors.New("range was split or merged")
+
 // Range is one live physical range of the monitored container.
 type Range struct {
 	Token        string             // pk range id
@@ -27,9 +32,11 @@ type Deps struct {
 	// Instance is the owner's name in the documents, such as the pod's. Two
 	// processes with one name do not harm each other.
 	Instance string
-	// Ranges gives the live ranges of the monitored container. It is asked at
-	// the start and when the listed leases leave a gap in the key space; nil
-	// means that leases are made elsewhere. It must honour its context.
+	// Ranges gives the live ranges of the monitored container, all of them and
+	// not from a cache: leases are made and deleted by it. It is asked at the
+	// start, and when a listing shows a gap in the key space or a lease of a
+	// range that is not known. nil means that leases are made elsewhere. It must
+	// honour its context.
 	Ranges func(context.Context) ([]Range, error)
 	// Now is the wall clock, used for the documents' timestamp alone; nil means
 	// time.Now.
@@ -40,11 +47,12 @@ type Deps struct {
 }
 
 // Serve works on one range. stop ends when reading should stop (shutdown:
-// finish, and still checkpoint); work ends only when the lease is lost, with
+// finish, and still checkpoint, or the lease was asked for: the same); work ends only when the lease is lost, with
 // cause ErrLost: no checkpoint after that, nothing written. stop ends then,
 // too. When Serve returns and the lease is still held, the last checkpoint is
-// written and the lease released, in one write. An error makes this process
-// wait before it takes the range again; others may take it at once.
+// written and the lease released, or handed over to who asked for it, in one
+// write. ErrOutdated is told above. Any other error makes this process wait
+// before it takes the range again; others may take it at once.
 type Serve func(stop, work context.Context, t *Tenure) error
 
 // Info is what a Manager knows about one lease.

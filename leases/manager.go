@@ -26,7 +26,7 @@ import (
 type Manager struct {
 	cfg     Config
 	store   *Store
-	self    Self
+	self    Host
 	ranges  func(context.Context) ([]Range, error)
 	now     func() time.Time
 	log     *zap.Logger
@@ -40,6 +40,9 @@ type Manager struct {
 	tenures map[string]*Tenure // by lease id; nil while it is being acquired
 	resting map[string]rest    // leases whose Serve returned by itself
 	refused map[string]bool    // leases that could not be taken the last time
+	asking  map[string]bool    // leases that were asked for, by id
+
+	early chan struct{} // there is a reason to list now
 }
 
 // rest is how long, and until when, a lease is not taken after Serve failed.
@@ -72,13 +75,15 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 	m := &Manager{
 		cfg:     cfg,
 		store:   deps.Store,
-		self:    Self{Instance: deps.Instance, StartID: rand.Text()},
+		self:    Host{Instance: deps.Instance, StartID: rand.Text()},
 		ranges:  deps.Ranges,
 		now:     deps.Now,
 		log:     cmp.Or(deps.Log, zap.NewNop()),
 		tenures: map[string]*Tenure{},
 		resting: map[string]rest{},
 		refused: map[string]bool{},
+		asking:  map[string]bool{},
+		early:   make(chan struct{}, 1),
 	}
 	if m.now == nil {
 		m.now = time.Now
@@ -90,11 +95,13 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 	return m, nil
 }
 
-// Run creates the missing leases, takes free and expired ones, and runs serve
-// once per tenure, each in its own goroutine, until ctx ends. Then it stops the
-// tenures and returns nil after all leases were given back or lost. It stays up
-// while Cosmos DB is away. A panic of serve stops the other tenures and is
-// raised again here.
+// Run creates the missing leases, takes free and expired ones, asks those that
+// have more than their share for some of theirs, hands over what it is asked for,
+// and runs serve once per tenure, each in its own goroutine, until ctx ends. Then
+// it hands its leases over to other hosts, if there are any, stops the tenures,
+// and returns nil after all leases were given away or lost. It stays up while
+// Cosmos DB is away. A panic of serve stops the other tenures and is raised again
+// here.
 func (m *Manager) Run(ctx context.Context, serve Serve) error {
 	m.mu.Lock()
 	again := m.ran
@@ -103,15 +110,19 @@ func (m *Manager) Run(ctx context.Context, serve Serve) error {
 	if again {
 		return errors.New("run lease manager: it has run before")
 	}
-	group, stop := context.WithCancelCause(ctx)
+	// The tenures outlast ctx until their leases have found other hosts.
+	group, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(group, cancel)()
 	var running conc.WaitGroup
 	defer func() {
-		stop(context.Canceled) // for the case that this goroutine panics
+		cancel()
+		stop(context.Canceled)
 		running.Wait()
 	}()
 
 	watch := newWatch(m)
-	take := func(d Document) {
+	take := func(d Document, outdated bool) {
 		if !m.claim(d.ID) {
 			return
 		}
@@ -123,13 +134,32 @@ func (m *Manager) Run(ctx context.Context, serve Serve) error {
 					stop(errSibling)
 				}
 			}()
-			m.hold(group, d, serve)
+			if outdated {
+				m.hold(group, d, func(context.Context, context.Context, *Tenure) error { return ErrOutdated })
+			} else {
+				m.hold(group, d, serve)
+			}
 			clean = true
 		})
 	}
-	for group.Err() == nil {
-		sleep(group, watch.round(group, take))
+	request := func(d Document) {
+		if m.ask(d.ID, true) {
+			running.Go(func() {
+				defer m.ask(d.ID, false)
+				m.pursue(ctx, d, func(d Document) { take(d, false) })
+			})
+		}
 	}
+	for ctx.Err() == nil {
+		wait := watch.round(ctx, take, request)
+		select {
+		case <-time.After(wait):
+		case <-m.early:
+		case <-ctx.Done():
+		}
+	}
+	watch.leave(group)
+	running.Go(func() { watch.withdraw(context.WithoutCancel(ctx)) })
 	return nil
 }
 
@@ -236,7 +266,7 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 		m.metrics.owned.Dec()
 		m.metrics.lost.Inc()
 		log.Info("lease lost, its work is cancelled")
-	})
+	}, loseStop)
 	m.hand(lease.ID, t)
 	w := &writer{m: m, t: t, log: log, stored: lease,
 		retry: newBackoff(250*time.Millisecond, min(2*time.Second, m.cfg.RenewInterval))}
@@ -262,14 +292,27 @@ func (m *Manager) serve(stop, work context.Context, w *writer, acquired time.Tim
 	if !returned {
 		return // runtime.Goexit, as by a test that failed
 	}
+	if errors.Is(err, ErrOutdated) || errors.Is(context.Cause(stop), ErrOutdated) {
+		if err = w.succeed(work); err == nil {
+			m.metrics.owned.Dec()
+			m.poke()
+			return
+		}
+	}
 	if stop.Err() == nil {
 		m.rest(w, acquired, err)
 	}
 	// A shutdown has no say in this last write; losing the lease ends work.
-	if w.giveBack(work) {
-		m.metrics.owned.Dec()
-		w.log.Info("lease given back", zap.String(logkey.Continuation, w.stored.Continuation))
+	if !w.giveBack(work) {
+		return
 	}
+	m.metrics.owned.Dec()
+	if heir := w.t.successor(); heir.StartID != "" {
+		m.metrics.handedOver.Inc()
+		w.log.Info("lease handed over", zap.String(logkey.Owner, heir.Instance), zap.String(logkey.Continuation, w.stored.Continuation))
+		return
+	}
+	w.log.Info("lease given back", zap.String(logkey.Continuation, w.stored.Continuation))
 }
 
 // rest keeps this process from taking a lease again at once when serve returned
@@ -327,6 +370,7 @@ func (m *Manager) acquire(ctx context.Context, d Document) (Document, error) {
 	d.Owner, d.StartID = m.self.Instance, m.self.StartID
 	d.Epoch++
 	d.Renewal = 0
+	d.Request, d.Offer = "", ""
 	d.Timestamp = m.now()
 	return m.store.Replace(ctx, d)
 }
@@ -340,6 +384,27 @@ func (m *Manager) claim(id string) bool {
 	}
 	m.tenures[id] = nil
 	return true
+}
+
+// ask notes whether a lease is being asked for and says whether that is new.
+func (m *Manager) ask(id string, now bool) (changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed = m.asking[id] != now
+	if now {
+		m.asking[id] = true
+	} else {
+		delete(m.asking, id)
+	}
+	return changed
+}
+
+// poke makes the next listing come now.
+func (m *Manager) poke() {
+	select {
+	case m.early <- struct{}{}:
+	default: // it has been told
+	}
 }
 
 func (m *Manager) hand(id string, t *Tenure) {

@@ -11,6 +11,7 @@ type metrics struct {
 	owned         prometheus.Gauge
 	acquisitions  prometheus.Counter
 	lost          prometheus.Counter
+	handedOver    prometheus.Counter
 	writeFailures prometheus.Counter
 }
 
@@ -22,6 +23,8 @@ func newMetrics(into prometheus.Registerer) (metrics, error) {
 			Name: "opfeed_lease_acquisitions_total", Help: "Leases that this process has taken."}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "opfeed_lease_lost_total", Help: "Held leases that others took or that could not be renewed in time."}),
+		handedOver: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "opfeed_lease_handovers_total", Help: "Held leases that were given to the host that asked for them."}),
 		writeFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "opfeed_lease_write_failures_total", Help: "Writes of held leases that failed or were refused."}),
 	}
@@ -29,7 +32,7 @@ func newMetrics(into prometheus.Registerer) (metrics, error) {
 		return m, nil
 	}
 	var problems []error
-	for _, c := range []prometheus.Collector{m.owned, m.acquisitions, m.lost, m.writeFailures} {
+	for _, c := range []prometheus.Collector{m.owned, m.acquisitions, m.lost, m.handedOver, m.writeFailures} {
 		problems = append(problems, into.Register(c))
 	}
 	if err := errors.Join(problems...); err != nil {

@@ -21,6 +21,7 @@ type Tenure struct {
 	wake  chan struct{}
 	ended chan struct{}
 	lost  context.CancelCauseFunc // called once, when it is lost: cancels work and stop
+	end   context.CancelCauseFunc // cancels stop
 
 	mu      sync.Mutex // never held across I/O or a channel
 	trusted time.Time  // end of the trust window, local monotonic clock
@@ -30,6 +31,9 @@ type Tenure struct {
 	stored  uint64   // number of the newest position known to be stored
 	waiters []waiter
 	renewed time.Time // timestamp of the last write, wall clock
+	offered Host      // who is to have the lease next, as the document is to say
+	told    bool      // it does
+	heir    Host      // who gets it in the end; zero: nobody in particular
 }
 
 // position is a continuation and its number in the order in which they were
@@ -103,8 +107,9 @@ func (t *Tenure) Trusted() error {
 	return nil
 }
 
-func newTenure(lease Document, until time.Time, lost context.CancelCauseFunc) *Tenure {
+func newTenure(lease Document, until time.Time, lost, end context.CancelCauseFunc) *Tenure {
 	t := &Tenure{
+		end:     end,
 		lease:   lease,
 		wake:    make(chan struct{}, 1),
 		ended:   make(chan struct{}),
@@ -155,6 +160,51 @@ func (t *Tenure) isStored(number uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return number <= t.stored
+}
+
+// offer lets the document name a host that should ask for the lease.
+func (t *Tenure) offer(h Host) {
+	t.mu.Lock()
+	if t.offered != h {
+		t.offered, t.told = h, false
+	}
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// untold gives the host to be named, and whether the document does not name it.
+func (t *Tenure) untold() (Host, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.offered, t.offered.StartID != "" && !t.told
+}
+
+func (t *Tenure) tell(h Host) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told = t.offered == h
+}
+
+// handOver ends the tenure as a stop does; the lease goes to h.
+func (t *Tenure) handOver(h Host) {
+	t.mu.Lock()
+	first := t.heir.StartID == ""
+	if first {
+		t.heir = h
+	}
+	t.mu.Unlock()
+	if first {
+		t.end(errHandOver)
+	}
+}
+
+func (t *Tenure) successor() Host {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.heir
 }
 
 // pending gives the newest position and whether it waits for a write.

@@ -18,7 +18,7 @@ func TestTrustedAfterThaw(t *testing.T) {
 			if cancelled++; !errors.Is(cause, ErrLost) {
 				t.Errorf("cause %v", cause)
 			}
-		})
+		}, nil)
 		if err := tenure.Trusted(); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestTrustedAfterThaw(t *testing.T) {
 func TestWindowIsExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := false
-		tenure := newTenure(Document{}, time.Now().Add(time.Second), func(error) { lost = true })
+		tenure := newTenure(Document{}, time.Now().Add(time.Second), func(error) { lost = true }, nil)
 		for range 10 {
 			time.Sleep(900 * time.Millisecond)
 			if !tenure.wrote(position{}, time.Now().Add(time.Second), time.Now()) {

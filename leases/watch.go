@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,13 +19,17 @@ type watch struct {
 	retry backoff
 	away  bool // the last round failed, for the log
 
-	seen    map[string]sighting // by id
-	live    []Range             // as last asked; nil before
-	asked   bool
-	lacking string    // what no lease covered when Ranges was last thought of
-	nextAt  time.Time // when Ranges may be asked again while that is the same
-	asking  backoff
-	logged  map[string]bool
+	seen     map[string]sighting // by id
+	present  map[string]present  // hosts without a lease, by start id
+	observed []Observed          // the last listing
+	self     presence            // our own record
+	live     []Range             // as last asked; nil before
+	asked    bool
+	unclear  string    // what was when Ranges was last thought of
+	hole     string    // what no lease covered at the last listing
+	nextAt   time.Time // when Ranges may be asked again while that is the same
+	asking   backoff
+	logged   map[string]bool
 }
 
 // sighting is since when a lease has looked the way it does.
@@ -39,22 +42,25 @@ type sighting struct {
 
 func newWatch(m *Manager) *watch {
 	return &watch{
-		m:      m,
-		retry:  newBackoff(200*time.Millisecond, 5*time.Second),
-		asking: newBackoff(5*time.Second, 2*time.Minute),
-		seen:   map[string]sighting{},
-		logged: map[string]bool{},
+		m:       m,
+		retry:   newBackoff(200*time.Millisecond, 5*time.Second),
+		asking:  newBackoff(5*time.Second, 2*time.Minute),
+		seen:    map[string]sighting{},
+		present: map[string]present{},
+		logged:  map[string]bool{},
 	}
 }
 
-// round lists the leases, creates what is missing, gives take what is to be
-// taken, and says how long to wait before the next one.
-func (w *watch) round(ctx context.Context, take func(Document)) time.Duration {
+// round lists the leases, creates what is missing, does what Plan says, and says
+// how long to wait before the next one.
+func (w *watch) round(ctx context.Context, take func(d Document, outdated bool), request func(Document)) time.Duration {
 	wait := spread(w.m.cfg.AcquireInterval)
-	list, err := w.list(ctx)
+	w.announce(ctx)
+	list, hosts, err := w.list(ctx)
 	listed := err == nil
 	if listed {
 		w.sight(time.Now(), list)
+		w.meet(time.Now(), hosts)
 		list, err = w.complete(ctx, list)
 	}
 	switch {
@@ -70,26 +76,38 @@ func (w *watch) round(ctx context.Context, take func(Document)) time.Duration {
 		return wait
 	}
 
-	w.sight(time.Now(), list) // what was made just now, too
-	observed := w.observe(w.view(time.Now(), list))
-	byID := map[string]Document{}
-	for _, o := range observed {
-		byID[o.Document.ID] = o.Document
+	now := time.Now()
+	w.sight(now, list) // what was made just now, too
+	w.observed = w.observe(w.view(now, list))
+	byID := map[string]Observed{}
+	for _, o := range w.observed {
+		byID[o.Document.ID] = o
+		// A peer that died is found out when its time is up, not some time later.
+		if left := o.Since.Add(o.Patience).Sub(now); left > 0 && !o.Held && !o.Vanished && o.Document.Owner != "" {
+			wait = min(wait, left+time.Millisecond)
+		}
+		if o.Held && o.Outdated {
+			w.m.end(o.Document.ID, ErrOutdated)
+		}
 	}
-	ids := Plan(time.Now(), w.m.self, observed, w.m.cfg.Expiry)
-	// Two that start together would else race for each lease in turn.
-	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	for _, id := range ids {
-		take(byID[id])
+	moves := Plan(now, w.m.self, w.hosts(now), w.observed)
+	for id, h := range moves.HandOver {
+		w.m.give(id, h)
+	}
+	for _, id := range moves.Take {
+		take(byID[id].Document, byID[id].Outdated)
+	}
+	for _, id := range moves.Request {
+		request(byID[id].Document)
 	}
 	return wait
 }
 
-func (w *watch) list(ctx context.Context) ([]Document, error) {
+func (w *watch) list(ctx context.Context) ([]Document, []Presence, error) {
 	// A listing may take several pages.
 	ctx, cancel := context.WithTimeout(ctx, 3*w.m.cfg.CallTimeout)
 	defer cancel()
-	return w.m.store.List(ctx)
+	return w.m.store.ListAll(ctx)
 }
 
 // sight notes what changed since the last listing. Expiry is measured on the
@@ -114,20 +132,11 @@ func (s sighting) same(t sighting) bool {
 		s.etag == t.etag && !s.since.IsZero()
 }
 
-// view joins a list with what is known of it. A lease of a live range has that
-// range, whatever it says: the range of an id never changes.
+// view joins a list with what is known of it.
 func (w *watch) view(now time.Time, list []Document) view {
-	v := view{
-		now: now, expiry: w.m.cfg.Expiry, id: w.m.store.ID,
-		list: slices.Clone(list), since: make(map[string]time.Time, len(list)),
-		live: w.live, asked: w.asked,
-	}
-	for i, d := range v.list {
+	v := newView(w.m, now, list, w.live, w.asked)
+	for _, d := range v.list {
 		v.since[d.ID] = w.seen[d.ID].since
-		live := slices.IndexFunc(w.live, func(r Range) bool { return r.Token == d.Token })
-		if live >= 0 && v.serves(d) {
-			v.list[i].Range = w.live[live].Range
-		}
 	}
 	return v
 }
@@ -160,45 +169,41 @@ func (w *watch) observe(v view) []Observed {
 	for i, d := range v.list {
 		w.tell(v, d, standings[i])
 		observed = append(observed, Observed{
-			Document: d, Since: v.since[d.ID], Held: held[d.ID], NotBefore: notBefore[d.ID],
-			Vanished: standings[i] != served && standings[i] != parent,
+			Document: d, Since: v.since[d.ID], Patience: v.patience(d), Held: held[d.ID], NotBefore: notBefore[d.ID],
+			Outdated: standings[i] == outdated || standings[i] == surplus, Vanished: standings[i] == idle,
 		})
 	}
 	return observed
 }
 
-// tell says once of a document that it is not served, or not as it should be.
-//
-// A range that was split, and whose children have no leases, cannot be read, but
-// somebody has to look after what is pending in it.
+// tell says once of a document that it is not served as it is.
 func (w *watch) tell(v view, d Document, s standing) {
 	needed := slices.ContainsFunc(v.live, func(r Range) bool { return d.ID == v.id(r.Token) })
 	switch {
-	case s == served:
-	case s == parent:
-		w.once("split "+d.ID, "lease is of a range that was split, its changes are found by listing alone", zap.String(logkey.Lease, d.Token))
-	case needed && s == idle: // fill tells of it
+	case s == current:
+	case s == outdated:
+		w.first("outdated "+d.ID, w.m.log.Info, "lease is of a range that was split or merged, it is replaced", zap.String(logkey.Lease, d.Token))
+	case s == surplus:
+		w.first("surplus "+d.ID, w.m.log.Info, "lease is of a range that others cover, it is deleted", zap.String(logkey.Lease, d.Token))
+	case needed && !v.readable(d): // fill tells of it
 	case d.Version == Unreadable:
 		w.once(d.ID, "lease document is not readable, it is left alone", zap.String(logkey.DocumentID, d.ID))
-	case d.Version != VersionRange0:
-		w.once(d.ID, "lease document has another version, it is left alone",
-			zap.String(logkey.Lease, d.Token), zap.Int("version", d.Version))
 	case !v.ours(d):
 		w.once(d.ID, "lease document has the id of another token, it is left alone",
 			zap.String(logkey.DocumentID, d.ID), zap.String(logkey.Lease, d.Token))
 	case v.asked:
-		w.once(d.ID, "lease is of a range that does not exist any more, it is left alone", zap.String(logkey.Lease, d.Token))
+		w.once(d.ID, "lease is of no range that could be read, it is left alone", zap.String(logkey.Lease, d.Token))
 	}
 }
 
-// complete creates leases for ranges that have none, and replaces documents that
+// complete creates leases for keys that have none, and replaces documents that
 // are in the place of one and of no use. It asks for the live ranges before the
-// first lease is taken, and then when the leases leave a gap.
+// first lease is taken, and then when a listing is not as it should be.
 func (w *watch) complete(ctx context.Context, list []Document) ([]Document, error) {
-	if w.m.ranges == nil || w.asked && !w.gap(list) {
+	if w.m.ranges == nil || w.asked && !w.doubtful(list) {
 		return list, nil
 	}
-	// It may read a page of every range.
+	// It reads a page of every range.
 	asking, cancel := context.WithTimeout(ctx, max(time.Minute, w.m.cfg.CallTimeout))
 	defer cancel()
 	live, err := w.m.ranges(asking)
@@ -207,25 +212,34 @@ func (w *watch) complete(ctx context.Context, list []Document) ([]Document, erro
 	}
 	w.live, w.asked = live, true
 	w.nextAt = time.Now().Add(w.asking.next(nil))
-	return w.fill(ctx, list, w.view(time.Now(), list).missing())
+	v := w.view(time.Now(), list)
+	missing := v.missing()
+	// The container may have several partitions, of which a listing sees one
+	// after the other: a lease that is just being replaced may show neither
+	// before nor after. A hole is one that two listings show.
+	if hole := missing.String(); len(list) > 0 && hole != w.hole {
+		w.hole, w.nextAt = hole, time.Time{}
+		return list, nil
+	}
+	return w.fill(ctx, list, missing)
 }
 
-// gap says whether the leases leave part of the key space to nobody and it is
-// time to do something about it.
-func (w *watch) gap(list []Document) bool {
-	lacking := w.view(time.Now(), list).lacking()
-	if lacking != w.lacking { // what was of no use for the last gap may be for this one
-		w.lacking, w.nextAt = lacking, time.Time{}
+// doubtful says whether a listing shows a gap, or leases of ranges that are not
+// known, and it is time to do something about it.
+func (w *watch) doubtful(list []Document) bool {
+	unclear := w.view(time.Now(), list).unclear()
+	if unclear != w.unclear { // what was of no use for the last time may be for this one
+		w.unclear, w.nextAt = unclear, time.Time{}
 		w.asking.reset()
 	}
-	return lacking != "" && !time.Now().Before(w.nextAt)
+	if unclear == "" {
+		w.hole = ""
+	}
+	return unclear != "" && !time.Now().Before(w.nextAt)
 }
 
-// fill does what is to be done for each range, whatever becomes of the others.
+// fill does what is to be done for each hole, whatever becomes of the others.
 func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, error) {
-	for _, r := range g.torn {
-		w.once("torn "+r.Token, "range is covered by other leases only in part, no lease is made for it", zap.String(logkey.Lease, r.Token))
-	}
 	for _, r := range g.wait {
 		w.nextAt = earlier(w.nextAt, r.due)
 		w.first("wait "+r.from.ID, w.m.log.Info, "lease document cannot be used, it is replaced unless it changes",
@@ -235,16 +249,14 @@ func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, 
 	ctx, cancel := context.WithTimeout(ctx, 3*w.m.cfg.CallTimeout)
 	defer cancel()
 	var problems []error
-	for _, r := range g.create {
-		d, err := w.write(ctx, w.m.store.Create, Document{
-			ID: w.m.store.ID(r.Token), Version: VersionRange0, Token: r.Token, Range: r.Range, Continuation: r.Continuation,
-		})
+	for _, d := range g.create {
+		d, err := w.write(ctx, w.m.store.Create, d)
 		switch {
 		case errors.Is(err, ErrConflict): // somebody else did; the next listing has it
 		case err != nil:
 			problems = append(problems, err)
 		default:
-			w.m.log.Info("lease created", zap.String(logkey.Lease, r.Token))
+			w.m.log.Info("lease created", zap.String(logkey.Lease, d.Token))
 			list = append(list, d)
 		}
 	}
@@ -268,10 +280,8 @@ func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, 
 }
 
 func (w *watch) write(ctx context.Context, write func(context.Context, Document) (Document, error), d Document) (Document, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
-	defer cancel()
 	d.Timestamp = w.m.now()
-	return write(ctx, d)
+	return w.m.try(ctx, write, d)
 }
 
 func (w *watch) failed(err error) {

@@ -66,6 +66,15 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) rangesNow() []Range {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ranges
+}
+
+// oneRange leaves nothing to share out.
+func (w *world) oneRange() { w.ranges = []Range{{Token: "0", Range: whole}} }
+
 func (w *world) client(transport interface {
 	Do(*http.Request) (*http.Response, error)
 }) *azcosmos.ContainerClient {
@@ -155,7 +164,7 @@ func (w *world) process(name string, edit ...func(*Config, *Deps)) *process {
 	cfg.RenewInterval, cfg.CheckpointInterval = 2*time.Second, time.Second // what the bounds in these tests are counted for
 	deps := Deps{
 		Store: NewStore(w.client(p.wire), testPrefix), Instance: name, Log: zap.New(core), Metrics: p.metrics,
-		Ranges: func(context.Context) ([]Range, error) { return w.ranges, nil },
+		Ranges: func(context.Context) ([]Range, error) { return w.rangesNow(), nil },
 	}
 	for _, f := range edit {
 		f(&cfg, &deps)
@@ -229,6 +238,18 @@ func (p *process) holds(token string) *Tenure {
 	return nil
 }
 
+// holding gives the tokens of the leases that p trusts at this moment.
+func (p *process) holding() []string {
+	var tokens []string
+	for _, s := range p.seen("") {
+		if s.t.Trusted() == nil {
+			tokens = append(tokens, s.token)
+		}
+	}
+	slices.Sort(tokens)
+	return tokens
+}
+
 func (p *process) metric(name string) float64 {
 	p.w.t.Helper()
 	families, err := p.metrics.Gather()
@@ -250,7 +271,7 @@ func (p *process) logged(message string) int { return p.log.FilterMessage(messag
 func (w *world) guard(d time.Duration, processes ...*process) {
 	w.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		for _, r := range w.ranges {
+		for _, r := range w.rangesNow() {
 			var holders []string
 			for _, p := range processes {
 				if p.holds(r.Token) != nil {

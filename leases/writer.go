@@ -56,6 +56,9 @@ func (w *writer) keep(ctx context.Context, acquired time.Time, served <-chan str
 		if _, waiting := w.t.pending(); waiting {
 			next = earlier(next, lastCheckpoint.Add(w.m.cfg.CheckpointInterval))
 		}
+		if _, waiting := w.t.untold(); waiting {
+			next = time.Time{}
+		}
 		if next.Before(retryAt) {
 			next = retryAt
 		}
@@ -122,14 +125,21 @@ func (w *writer) attempt(ctx context.Context, release bool) (result verdict, wai
 	if p.number > 0 { // else whatever is stored is the position
 		next.Continuation = p.continuation
 	}
+	offered, _ := w.t.untold()
+	next.Offer = offered.String()
+	heir := w.t.successor()
 	if release {
-		next.Owner = ""
+		next.Owner, next.Request, next.Offer = heir.Instance, "", ""
+		if heir.StartID != "" {
+			next.StartID = heir.StartID
+		}
 	}
 	done, err := w.replace(ctx, next)
 	switch {
 	case err == nil:
 		w.note(nil)
 		w.stored = done
+		w.t.tell(offered)
 		if release {
 			w.t.release(p, done.Timestamp)
 			return wrote, 0
@@ -159,6 +169,7 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 		w.note(err)
 		return tryAgain, w.retry.next(err)
 	}
+	heir := w.t.successor()
 	ours := now.StartID == w.stored.StartID && now.Epoch == w.stored.Epoch
 	switch {
 	case ours && now.Owner == w.stored.Owner:
@@ -167,13 +178,15 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 		if now.Renewal == w.tried && !w.t.wrote(position{}, w.triedAt.Add(w.m.cfg.window()), now.Timestamp) {
 			return lost, 0
 		}
-		w.stored = now
+		if w.stored = now; now.Request != "" {
+			w.m.poke()
+		}
 		// Not at once: a replica that lags shows what would be refused again, and
 		// whoever wrote may go on writing.
 		return tryAgain, w.retry.next(nil)
-	case ours && now.Owner == "" && release:
+	case ours && now.Owner == "" && release, release && heir.StartID != "" && now.StartID == heir.StartID:
 		w.note(nil)
-		w.t.release(p, now.Timestamp) // freed by the write whose reply was lost
+		w.t.release(p, now.Timestamp) // given by the write whose reply was lost
 		return wrote, 0
 	default:
 		w.log.Info("lease was taken by someone else",

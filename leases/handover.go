@@ -1,0 +1,104 @@
+package leases
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+)
+
+// errHandOver ends a tenure whose lease another host has asked for.
+var errHandOver = errors.New("lease is handed over")
+
+// lookout is how often a host looks at a lease that is about to change hands: it
+// is what the change costs at most, beside the work that has to end.
+const lookout = 200 * time.Millisecond
+
+// pursue asks for a lease and takes it as soon as its owner has handed it over.
+// An owner that does so later than that finds us by our listing.
+func (m *Manager) pursue(ctx context.Context, d Document, take func(Document)) {
+	ctx, cancel := context.WithTimeout(ctx, 3*m.cfg.AcquireInterval)
+	defer cancel()
+	if me := m.self.String(); d.Request != me {
+		// Neither timestamp nor renewal: an owner that has died must not look
+		// alive for it.
+		d.Request = me
+		if _, err := m.try(ctx, m.store.Replace, d); err != nil {
+			return // the next listing shows what it is now
+		}
+		m.log.Info("lease asked for", zap.String(logkey.Lease, d.Token), zap.String(logkey.Owner, d.Owner))
+	}
+	for ; ctx.Err() == nil; sleep(ctx, lookout) {
+		now, err := m.look(ctx, d.ID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return
+		case err != nil:
+		case now.Owner == m.self.Instance && now.StartID == m.self.StartID:
+			take(now)
+			return
+		case hostOf(now.Request) != m.self:
+			return // somebody else asks, or has it
+		}
+	}
+}
+
+// leave offers the leases to the hosts that stay, and hands over those that are
+// asked for, so that nobody has to find out that they are free. It gives up after
+// two listing intervals: those who stay must see the offer, and answer.
+func (w *watch) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*w.m.cfg.AcquireInterval)
+	defer cancel()
+	const again = 5 // lookouts: who was to have a lease may leave, too
+	var offers map[string]Host
+	for n := 0; ctx.Err() == nil; n++ {
+		if n%again == 0 {
+			offers = w.offer(ctx)
+		}
+		if len(offers) == 0 {
+			return
+		}
+		for id, h := range offers {
+			if now, err := w.m.look(ctx, id); err == nil && hostOf(now.Request) == h {
+				w.m.give(id, h)
+				delete(offers, id)
+			}
+		}
+		sleep(ctx, lookout)
+	}
+}
+
+// offer lets each held lease name who is to have it.
+func (w *watch) offer(ctx context.Context) map[string]Host {
+	list, hosts, err := w.list(ctx)
+	if err == nil {
+		w.sight(time.Now(), list)
+		w.meet(time.Now(), hosts)
+		w.observed = w.observe(w.view(time.Now(), list))
+	}
+	now := time.Now()
+	offers := Offers(now, w.m.self, w.hosts(now), w.observed)
+	for id, h := range offers {
+		if t := w.m.tenure(id); t != nil && t.successor() == (Host{}) {
+			t.offer(h)
+		} else {
+			delete(offers, id)
+		}
+	}
+	return offers
+}
+
+func (m *Manager) look(ctx context.Context, id string) (Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.CallTimeout)
+	defer cancel()
+	return m.store.Read(ctx, id)
+}
+
+func (m *Manager) try(ctx context.Context, write func(context.Context, Document) (Document, error), d Document) (Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.CallTimeout)
+	defer cancel()
+	return write(ctx, d)
+}

@@ -1,0 +1,104 @@
+package leases
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"opfeed/internal/logkey"
+)
+
+// present is since when the record of a host has looked the way it does.
+type present struct {
+	Presence
+	since time.Time
+}
+
+// presence is our own record.
+type presence struct {
+	renewal int64
+	at      time.Time
+	failing bool
+}
+
+// announce shows the others that this host is there while it holds no lease: an
+// owner is seen by its leases. A host that starts does so before it looks, so
+// that of two that start together one sees the other.
+func (w *watch) announce(ctx context.Context) {
+	w.m.mu.Lock()
+	holds := len(w.m.tenures) > 0
+	w.m.mu.Unlock()
+	if holds || !w.self.at.IsZero() && time.Since(w.self.at) < w.m.cfg.RenewInterval {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
+	defer cancel()
+	w.self.renewal++
+	err := w.m.store.Announce(ctx, Presence{StartID: w.m.self.StartID, Instance: w.m.self.Instance, Renewal: w.self.renewal})
+	if err != nil && !w.self.failing && ctx.Err() == nil {
+		// Without it the host gets no share until leases are free.
+		w.m.log.Info("host cannot be announced, trying again", logkey.Error(err))
+	}
+	if w.self.failing = err != nil; err == nil {
+		w.self.at = time.Now()
+	}
+}
+
+// withdraw ends our record. One that stays is not counted once it has expired.
+func (w *watch) withdraw(ctx context.Context) {
+	if w.self.renewal == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
+	defer cancel()
+	if err := w.m.store.Withdraw(ctx, w.m.self.StartID); err != nil {
+		w.m.log.Debug("record of this host was not deleted", zap.Error(err))
+	}
+}
+
+// meet notes which records have changed since the last listing.
+func (w *watch) meet(now time.Time, listed []Presence) {
+	met := make(map[string]present, len(listed))
+	for _, p := range listed {
+		h := present{p, now}
+		if before := w.present[p.StartID]; before.Presence == p {
+			h.since = before.since
+		}
+		met[p.StartID] = h
+	}
+	delete(met, w.m.self.StartID)
+	w.present = met
+}
+
+// hosts gives the other hosts whose records have not expired.
+func (w *watch) hosts(now time.Time) []Host {
+	var list []Host
+	for _, p := range w.present {
+		if now.Sub(p.since) < w.m.cfg.Expiry {
+			list = append(list, Host{p.Instance, p.StartID})
+		}
+	}
+	return list
+}
+
+// end ends a tenure as a stop does.
+func (m *Manager) end(id string, cause error) {
+	if t := m.tenure(id); t != nil {
+		t.end(cause)
+	}
+}
+
+// give ends a tenure whose lease another host has asked for.
+func (m *Manager) give(id string, h Host) {
+	if t := m.tenure(id); t != nil {
+		t.handOver(h)
+	}
+}
+
+// tenure gives that of a held lease, or nil.
+func (m *Manager) tenure(id string) *Tenure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tenures[id]
+}
