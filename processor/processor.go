@@ -165,27 +165,49 @@ func (p *Processor) Run(ctx context.Context) error {
 	return p.manager.Run(ctx, p.serve)
 }
 
-// liveRanges names the physical ranges for new leases, each with its first
-// position, so that nothing is missed between making a lease and taking it.
+// liveRanges names the physical ranges, each with a first position for a new
+// lease, so that nothing is missed between making a lease and taking it.
+//
+// What azcosmos has cached may be long gone. It notices when it reads, and so each
+// range is read; the answer is what the cache was before and after.
 func (p *Processor) liveRanges(ctx context.Context) ([]leases.Range, error) {
-	ranges, err := p.reader.Ranges(ctx)
-	if err != nil {
-		return nil, err
+	const tries = 4 // splits that happen meanwhile
+	for range tries {
+		ranges, err := p.reader.Ranges(ctx)
+		if err != nil {
+			return nil, err
+		}
+		live, err := p.firstPositions(ctx, ranges)
+		if split := (*feed.SplitError)(nil); errors.As(err, &split) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if after, err := p.reader.Ranges(ctx); err != nil {
+			return nil, err
+		} else if slices.Equal(ranges, after) {
+			return live, nil
+		}
 	}
-	out := make([]leases.Range, 0, len(ranges))
+	return nil, errors.New("list ranges: they change all the time")
+}
+
+func (p *Processor) firstPositions(ctx context.Context, ranges []azcosmos.FeedRange) ([]leases.Range, error) {
+	live := make([]leases.Range, 0, len(ranges))
 	for _, r := range ranges {
 		// The range's id is known from a read alone; this one starts from now.
 		page, err := p.reader.Read(ctx, r, feed.Now)
 		if err != nil {
 			return nil, fmt.Errorf("read first position: %w", err)
 		}
-		live := leases.Range{Token: page.RangeID, Range: r}
+		l := leases.Range{Token: page.RangeID, Range: r}
 		if p.cfg.Start == (Start{}) {
-			live.Continuation = page.Continuation
+			l.Continuation = page.Continuation
 		}
-		out = append(out, live)
+		live = append(live, l)
 	}
-	return out, nil
+	return live, nil
 }
 
 // held returns the tenures of this moment in the order of their tokens.

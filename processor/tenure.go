@@ -118,9 +118,7 @@ func (t *tenure) read(stop context.Context) error {
 			sleep(stop, jittered(t.cfg.FeedInterval))
 		}
 		position = page.Continuation
-		page, err = t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
-			return t.reader.Read(ctx, t.lease.Range(), position)
-		})
+		page, err = t.readPage(stop, func(ctx context.Context) (feed.Page, error) { return t.readFrom(ctx, position) })
 	}
 	if stop.Err() != nil {
 		err = nil // stopped, not failed
@@ -135,13 +133,13 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 	page, err := t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
 		switch start := t.cfg.Start; {
 		case stored != "":
-			return t.reader.Read(ctx, t.lease.Range(), stored)
+			return t.readFrom(ctx, stored)
 		case start.beginning:
-			return t.reader.Read(ctx, t.lease.Range(), "")
+			return t.readFrom(ctx, "")
 		case !start.at.IsZero():
 			return t.reader.ReadFrom(ctx, t.lease.Range(), start.at)
 		default:
-			return t.reader.Read(ctx, t.lease.Range(), feed.Now)
+			return t.readFrom(ctx, feed.Now)
 		}
 	})
 	if err != nil {
@@ -159,9 +157,26 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 	return page, nil
 }
 
-// readPage reads one page, trying again until it succeeds or stop ends. A range
-// that was split cannot be read any more; it stays silent, and the backstop's
-// list does the work of the feed.
+// readFrom reads the page after a position.
+func (t *tenure) readFrom(ctx context.Context, position string) (feed.Page, error) {
+	if t.part() {
+		return t.reader.ReadPart(ctx, t.lease.Range(), position)
+	}
+	page, err := t.reader.Read(ctx, t.lease.Range(), position)
+	if err == nil && page.RangeID != t.lease.Token() {
+		// azcosmos hides a merge: this is a page of the partition that the range
+		// is a part of now.
+		return feed.Page{}, fmt.Errorf("read change feed of range %s: it was merged into %s: %w", t.lease.Token(), page.RangeID, leases.ErrOutdated)
+	}
+	return page, err
+}
+
+// part says whether the range may be a part of a physical partition.
+func (t *tenure) part() bool { return t.lease.Lease().Version != leases.VersionRange0 }
+
+// readPage reads one page, trying again until it succeeds or stop ends. One of a
+// range that was split or merged ends the tenure, and nothing of it is used: the
+// leases that follow begin at the position before it.
 func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed.Page, error)) (feed.Page, error) {
 	for attempt := 0; ; attempt++ {
 		if err := stop.Err(); err != nil {
@@ -175,6 +190,12 @@ func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed
 		}
 		if stop.Err() != nil {
 			return feed.Page{}, stop.Err()
+		}
+		if split := (*feed.SplitError)(nil); errors.As(err, &split) {
+			return feed.Page{}, fmt.Errorf("%w: %w", leases.ErrOutdated, err)
+		}
+		if errors.Is(err, leases.ErrOutdated) {
+			return feed.Page{}, err
 		}
 		t.metrics.reads.WithLabelValues(resultError).Inc()
 		t.outage.begin(err)
@@ -223,6 +244,9 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 		Written:  item.Written,
 		LSN:      item.LSN,
 		Source:   dispatch.Feed,
+	}
+	if t.part() && route.Key.Partition != "" && !t.owns(route.Key.Partition) {
+		route.Action = Skip // the partition has other parts
 	}
 	switch route.Action {
 	case Skip:

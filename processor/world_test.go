@@ -37,10 +37,11 @@ type world struct {
 	host string
 	docs *azcosmos.ContainerClient // the writer's view
 
-	mu      sync.Mutex
-	handled map[string][]string // id → values seen, in order
-	steps   int
-	ghosts  []dispatch.Change // listed, whatever is stored
+	mu       sync.Mutex
+	handled  map[string][]string
+	listless bool // the handler has no Pending // id → values seen, in order
+	steps    int
+	ghosts   []dispatch.Change // listed, whatever is stored
 
 	bear func(d doc) bool // whether the handler bears a poison; to be set before the start
 }
@@ -55,12 +56,14 @@ type doc struct {
 	TS        int64  `json:"_ts,omitempty"`
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, cosmosemu.Options{}) }
+
+func newWorldOf(t *testing.T, options cosmosemu.Options) *world {
 	t.Helper()
 	onlyItems := int32(-1)
 	w := &world{
 		t:       t,
-		emu:     cosmosemu.New(cosmosemu.Options{}),
+		emu:     cosmosemu.New(options),
 		host:    "http://" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")) + ".cosmos.test",
 		handled: map[string][]string{},
 	}
@@ -207,38 +210,45 @@ func (w *world) handler(docs *azcosmos.ContainerClient) processor.Handler {
 				return dispatch.Outcome{}, nil
 			}, nil
 		},
-		Pending: func(ctx context.Context, req processor.PendingRequest, yield func(dispatch.Change)) error {
-			w.mu.Lock()
-			ghosts := slices.Clone(w.ghosts)
-			w.mu.Unlock()
-			for _, c := range ghosts {
-				yield(c)
+		Pending: w.pending(docs),
+	}
+}
+
+func (w *world) pending(docs *azcosmos.ContainerClient) func(context.Context, processor.PendingRequest, func(dispatch.Change)) error {
+	if w.listless {
+		return nil
+	}
+	return func(ctx context.Context, req processor.PendingRequest, yield func(dispatch.Change)) error {
+		w.mu.Lock()
+		ghosts := slices.Clone(w.ghosts)
+		w.mu.Unlock()
+		for _, c := range ghosts {
+			yield(c)
+		}
+		pager := docs.NewQueryItemsPager("SELECT * FROM c WHERE c.op = 'pending'", azcosmos.NewPartitionKey(),
+			&azcosmos.QueryOptions{SessionToken: &req.Session})
+		for pager.More() {
+			page, err := pager.NextPage(ctx)
+			if err != nil {
+				return err
 			}
-			pager := docs.NewQueryItemsPager("SELECT * FROM c WHERE c.op = 'pending'", azcosmos.NewPartitionKey(),
-				&azcosmos.QueryOptions{SessionToken: &req.Session})
-			for pager.More() {
-				page, err := pager.NextPage(ctx)
-				if err != nil {
+			for _, item := range page.Items {
+				var d doc
+				if err := json.Unmarshal(item, &d); err != nil {
 					return err
 				}
-				for _, item := range page.Items {
-					var d doc
-					if err := json.Unmarshal(item, &d); err != nil {
-						return err
-					}
-					c := dispatch.Change{
-						Key:     dispatch.Key{Partition: d.Partition, ID: d.ID},
-						ETag:    d.ETag,
-						Written: time.Unix(d.TS, 0),
-					}
-					if req.Documents {
-						c.Document = item
-					}
-					yield(c)
+				c := dispatch.Change{
+					Key:     dispatch.Key{Partition: d.Partition, ID: d.ID},
+					ETag:    d.ETag,
+					Written: time.Unix(d.TS, 0),
 				}
+				if req.Documents {
+					c.Document = item
+				}
+				yield(c)
 			}
-			return nil
-		},
+		}
+		return nil
 	}
 }
 

@@ -80,7 +80,8 @@ type Dispatcher struct {
 	partitions map[string]*partition // busy ones
 	starting   []*partition          // busy ones whose goroutine Run has to start
 	due        dueHeap
-	active     int // entries waiting or running
+	aside      map[*entry]context.CancelCauseFunc // of looks aside that run
+	active     int                                // entries waiting or running
 	memory     int64
 }
 
@@ -96,6 +97,7 @@ func New(cfg Config) *Dispatcher {
 		idle:       make(chan struct{}),
 		entries:    map[Key]*entry{},
 		partitions: map[string]*partition{},
+		aside:      map[*entry]context.CancelCauseFunc{},
 	}
 }
 

@@ -80,10 +80,33 @@ func (d *Dispatcher) run(ctx context.Context, p *partition, name laneName) resul
 		return r
 	}
 	change := r.entry.change
+	if name == asides {
+		var done func()
+		ctx, done = d.untilDrain(ctx, r.entry)
+		defer done()
+	}
 	if caught := panics.Try(func() { r.apply, r.err = d.cfg.Handle(ctx, change) }); caught != nil {
 		r.apply, r.err = panicked(caught), nil
 	}
 	return r
+}
+
+// untilDrain gives a look aside a context that ends with a drain, too: whoever it
+// waits for is slow, and what it was about to do is done by who comes next.
+func (d *Dispatcher) untilDrain(ctx context.Context, e *entry) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		cancel(ErrStopped)
+	}
+	d.aside[e] = cancel
+	return ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.aside, e)
+		cancel(nil)
+	}
 }
 
 // store stores the quarantine record of a poisoned entry.

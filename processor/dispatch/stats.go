@@ -109,8 +109,8 @@ func (d *Dispatcher) readAnew(e *entry) {
 	d.enqueue(e)
 }
 
-// Drain refuses new versions, starts nothing that is not waiting already, and no
-// look aside, and returns when all steps have ended or ctx has.
+// Drain refuses new versions, starts nothing that is not waiting already,
+// cancels the looks aside, and returns when all steps have ended or ctx has.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.stop()
 	select {
@@ -132,9 +132,13 @@ func (d *Dispatcher) stop() {
 	d.settleIdle()
 }
 
-// callOffAsides takes the looks aside that have not begun out of their queues:
-// nobody's page waits for them, and whoever is next does them.
+// callOffAsides takes the looks aside that have not begun out of their queues, and
+// cancels those that run: nobody's page waits for them, and whoever is next does
+// them.
 func (d *Dispatcher) callOffAsides() {
+	for _, cancel := range d.aside {
+		cancel(ErrStopped)
+	}
 	for _, p := range d.partitions {
 		l := &p.lanes[asides]
 		d.active -= len(l.queue)

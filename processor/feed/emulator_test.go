@@ -2,6 +2,7 @@ package feed
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"opfeed/internal/cosmosemu"
+	"opfeed/internal/epk"
 )
 
 // Every change is read once by a reader that forgets all but its position, in
@@ -93,13 +95,74 @@ func TestEmulatorFromTime(t *testing.T) {
 	})
 }
 
+// A part of a partition gives its own changes alone, and says when it has been
+// split itself.
+func TestEmulatorPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, container := emulated(t)
+		r := NewReader(container, 0, time.Minute)
+		for i := range 20 {
+			write(t, container, fmt.Sprint("s", i), fmt.Sprint("d", i), i)
+		}
+		// "0" is the whole; a split and a merge leave parts of one partition.
+		if _, err := server.Split("db", "c", "0", cosmosemu.SplitOptions{At: "20"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Merge("db", "c", "1", "2"); err != nil {
+			t.Fatal(err)
+		}
+		low, high := azcosmos.FeedRange{MaxExclusive: "20"}, azcosmos.FeedRange{MinInclusive: "20", MaxExclusive: "FF"}
+		total := 0
+		for _, part := range []azcosmos.FeedRange{low, high} {
+			page, err := r.ReadPart(t.Context(), part, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, item := range page.Items {
+				var d struct{ PK string }
+				if err := json.Unmarshal(item.Document, &d); err != nil {
+					t.Fatal(err)
+				}
+				if !epk.Contains(part.MinInclusive, part.MaxExclusive, epk.Of(d.PK)) {
+					t.Errorf("%v has %s", part, item.ID)
+				}
+			}
+			if total += len(page.Items); len(page.Items) == 0 {
+				t.Errorf("%v has nothing: nothing was tested", part)
+			}
+			if page.RangeID != "3" {
+				t.Errorf("read from range %s", page.RangeID)
+			}
+		}
+		if total != 20 {
+			t.Errorf("%d of 20 changes", total)
+		}
+		if _, err := server.Split("db", "c", "3", cosmosemu.SplitOptions{At: "30"}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.ReadPart(t.Context(), high, "")
+		if split, ok := errors.AsType[*SplitError](err); !ok || len(split.Children) != 2 || split.Children[0].MaxExclusive != "30" {
+			t.Errorf("a part that was split: %v", err)
+		}
+		if _, err := r.ReadPart(t.Context(), low, ""); err != nil {
+			t.Errorf("the part beside it: %v", err)
+		}
+	})
+}
+
 func emulator(t *testing.T) *azcosmos.ContainerClient {
+	t.Helper()
+	_, container := emulated(t)
+	return container
+}
+
+func emulated(t *testing.T) (*cosmosemu.Server, *azcosmos.ContainerClient) {
 	t.Helper()
 	server := cosmosemu.New(cosmosemu.Options{Key: "a2V5"})
 	if err := server.Create("db", cosmosemu.Container{ID: "c", PartitionKey: "/pk"}); err != nil {
 		t.Fatal(err)
 	}
-	return containerOf(t, server)
+	return server, containerOf(t, server)
 }
 
 func only(t *testing.T, r *Reader) azcosmos.FeedRange {
