@@ -60,7 +60,7 @@ func (s *Store) Announce(ctx context.Context, p Presence) error {
 		return fmt.Errorf("announce host: %w", s.explain(err))
 	}
 	if reply.RequestCharge <= 0 { // see written
-		return fmt.Errorf("announce host: the reply is not the account's")
+		return fmt.Errorf("announce host: %w", errNotTheAccount)
 	}
 	s.sessions.saw(reply.SessionToken)
 	return nil

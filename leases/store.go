@@ -30,6 +30,7 @@ type Store struct {
 	container *azcosmos.ContainerClient
 	prefix    string
 	sessions  sessions
+	turn      turn
 }
 
 // NewStore returns the store of the leases whose ids begin with prefix; see
