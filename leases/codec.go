@@ -3,10 +3,13 @@ package leases
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -37,24 +40,25 @@ type fields struct {
 	ContinuationToken *string                    `json:"ContinuationToken"`
 	Properties        map[string]json.RawMessage `json:"properties"`
 	Timestamp         *string                    `json:"timestamp"`
-}
-
-type feedRange struct {
-	Range *struct {
-		Min *string `json:"min"`
-		Max *string `json:"max"`
-	} `json:"Range"`
+	Mode              string                     `json:"Mode,omitempty"`
 }
 
 // known are the top-level names that encode writes itself, or that belong to
 // the service and are set by it on every write.
 var known = []string{
-	"id", "version", "LeaseToken", "FeedRange", "Owner", "ContinuationToken", "properties", "timestamp",
+	"id", "version", "LeaseToken", "FeedRange", "Owner", "ContinuationToken", "properties", "timestamp", "Mode",
 	"_etag", "_ts", "_rid", "_self", "_attachments", "_lsn",
 }
 
+// incremental is the mode of a lease whose position we understand, as is none.
+// .NET's other ones tell of deletions, too, and their positions are of that feed.
+const incremental = "Incremental Feed"
+
 // encode gives the JSON of d. Equal documents give equal bytes.
 func (d Document) encode() ([]byte, error) {
+	if r, err := epkRange(d.Token); d.Version == VersionEPK && (err != nil || r != d.Range) {
+		return nil, fmt.Errorf("encode lease %s: the token is not that of its range", d.ID)
+	}
 	f := fields{
 		ID:                d.ID,
 		Version:           d.Version,
@@ -63,6 +67,7 @@ func (d Document) encode() ([]byte, error) {
 		Owner:             orNull(d.Owner),
 		ContinuationToken: orNull(d.Continuation),
 		Properties:        map[string]json.RawMessage{},
+		Mode:              d.Mode,
 	}
 	maps.Copy(f.Properties, d.properties)
 	if d.StartID != "" || d.Epoch != 0 || d.Renewal != 0 {
@@ -109,7 +114,7 @@ func (d Document) encode() ([]byte, error) {
 func decode(body []byte, etag string) (Document, error) {
 	top := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &top); err != nil {
-		return Document{Version: Unreadable}, fmt.Errorf("decode lease: %w", err)
+		return Document{Version: Unreadable, Fault: brief(err)}, fmt.Errorf("decode lease: %s", brief(err))
 	}
 	r := reader{top: top}
 	d := Document{
@@ -118,6 +123,7 @@ func decode(body []byte, etag string) (Document, error) {
 		Token:        r.text("LeaseToken"),
 		Owner:        r.text("Owner"),
 		Continuation: r.text("ContinuationToken"),
+		Mode:         r.text("Mode"),
 		ETag:         etag,
 	}
 	if d.Token == "" {
@@ -135,36 +141,94 @@ func decode(body []byte, etag string) (Document, error) {
 
 	maps.DeleteFunc(top, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
 	d.unknown = top
-	if r.err == nil && (d.ID == "" || d.Token == "") {
-		r.err = fmt.Errorf("id or LeaseToken missing")
+	if r.err == nil {
+		r.err = d.check()
 	}
 	if r.err != nil {
-		if d.Version != VersionRange0 {
+		if d.Version != VersionRange0 || !d.ofOurFeed() || !isETag(d.Continuation) {
 			d.Continuation = "" // who knows what it means there
 		}
-		d.Version = Unreadable
-		return d, fmt.Errorf("decode lease %q: %w", d.ID, r.err)
+		d.Version, d.Fault = Unreadable, brief(r.err)
+		return d, fmt.Errorf("decode lease %.200q: %s", d.ID, d.Fault)
 	}
 	return d, nil
 }
 
-func (d *Document) readRange(raw json.RawMessage) {
-	var f feedRange
-	if json.Unmarshal(raw, &f) != nil || f.Range == nil || f.Range.Min == nil || f.Range.Max == nil {
-		return // a PK range id or nothing: the Manager fills it in by token
+// check finds what .NET's readers, or the service, would not take for what it
+// seems to be.
+func (d Document) check() error {
+	switch {
+	case d.ID == "" || d.Token == "":
+		return errors.New("id or LeaseToken missing")
+	case d.Version < 0:
+		return errors.New("version is negative")
+	case !d.ofOurFeed():
+		return fmt.Errorf("Mode is %.40q: its position is of another feed", d.Mode)
+	case d.Continuation != "" && !isETag(d.Continuation):
+		// Java stores its state in base64, azcosmos has JSON: sent to the service,
+		// either would begin anew.
+		return errors.New("ContinuationToken is no ETag in quotes")
+	case d.Version != VersionEPK:
+		return nil
 	}
-	d.Range = azcosmos.FeedRange{MinInclusive: *f.Range.Min, MaxExclusive: *f.Range.Max}
-	d.feedRange = raw
+	// .NET's estimator goes by the range alone, others by the token.
+	if r, err := epkRange(d.Token); err != nil || r != d.Range {
+		return errors.New("FeedRange is missing, or not that of LeaseToken")
+	}
+	return nil
+}
+
+func (d Document) ofOurFeed() bool { return d.Mode == "" || strings.EqualFold(d.Mode, incremental) }
+
+func isETag(s string) bool {
+	return len(s) > 2 && s[0] == '"' && !strings.ContainsAny(s[1:len(s)-1], "\"\r\n") && s[len(s)-1] == '"'
+}
+
+// epkToken gives the token of a version 1 lease, as .NET writes it: an empty
+// minimum stays empty.
+func epkToken(r azcosmos.FeedRange) string { return r.MinInclusive + "-" + r.MaxExclusive }
+
+// epkRange gives the range that a token of version 1 says.
+func epkRange(token string) (azcosmos.FeedRange, error) {
+	low, high, ok := strings.Cut(token, "-")
+	const upperHex = "0123456789ABCDEF"
+	if !ok || strings.Trim(low, upperHex) != "" || strings.Trim(high, upperHex) != "" || compareKeys(low, high) >= 0 {
+		return azcosmos.FeedRange{}, fmt.Errorf("read lease token %.100q: it is not of the form min-max", token)
+	}
+	return azcosmos.FeedRange{MinInclusive: low, MaxExclusive: high}, nil
+}
+
+// readRange takes a range with the usual bounds. Of any other FeedRange – a
+// partition key, the id of a physical partition, something unknown – it leaves
+// the range empty: the Manager fills it in by token.
+func (d *Document) readRange(raw json.RawMessage) {
+	d.feedRange, d.Range = raw, azcosmos.FeedRange{}
+	outer, inner := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	if json.Unmarshal(raw, &outer) != nil || json.Unmarshal(outer["Range"], &inner) != nil {
+		return
+	}
+	var low, high *string
+	lowIn, highIn := true, false
+	for name, into := range map[string]any{
+		"min": &low, "max": &high, "isMinInclusive": &lowIn, "isMaxInclusive": &highIn,
+	} {
+		if value, ok := inner[name]; ok && json.Unmarshal(value, into) != nil {
+			return
+		}
+	}
+	if low != nil && high != nil && lowIn && !highIn {
+		d.Range = azcosmos.FeedRange{MinInclusive: *low, MaxExclusive: *high}
+	}
 }
 
 // rangeJSON gives the stored form back while it still says the same range: it
-// may carry isMinInclusive and isMaxInclusive.
+// may hold more than that.
 func (d Document) rangeJSON() json.RawMessage {
-	if d.Range == (azcosmos.FeedRange{}) {
-		return json.RawMessage("null")
-	}
 	stored := Document{}
 	if stored.readRange(d.feedRange); stored.Range == d.Range {
+		if len(d.feedRange) == 0 {
+			return json.RawMessage("null")
+		}
 		return d.feedRange
 	}
 	return json.RawMessage(fmt.Sprintf(`{"Range":{"min":%s,"max":%s}}`,
@@ -244,7 +308,7 @@ func (r *reader) time() time.Time {
 	var s string
 	if json.Unmarshal(r.top["timestamp"], &s) == nil && s != "" {
 		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.9999999"} {
-			if t, err := time.Parse(layout, s); err == nil {
+			if t, err := time.Parse(layout, s); err == nil && writable(t) {
 				return t.UTC()
 			}
 		}
@@ -254,10 +318,23 @@ func (r *reader) time() time.Time {
 
 func (r *reader) written() time.Time {
 	var seconds int64
-	if json.Unmarshal(r.top["_ts"], &seconds) == nil && seconds > 0 {
+	if json.Unmarshal(r.top["_ts"], &seconds) == nil && seconds > 0 && seconds < math.MaxUint32 {
 		return time.Unix(seconds, 0).UTC()
 	}
 	return time.Time{}
+}
+
+// writable says whether a time can be written as a timestamp.
+func writable(t time.Time) bool { return t.UTC().Year() > 0 && t.UTC().Year() < 10000 }
+
+// brief gives the text of an error that may quote what somebody stored.
+func brief(err error) string {
+	const most = 200
+	s := err.Error()
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "�")
 }
 
 func orNull(s string) *string {

@@ -16,13 +16,15 @@ const (
 	// be one whole physical partition, as after a merge.
 	VersionEPK = 1
 	// Unreadable stands for a document with the prefix of a lease that does not
-	// decode as one. Its ID and ETag are known, of the rest what could be read.
+	// decode as one, or has a position that is not of our feed. Its ID and ETag
+	// are known, of the rest what could be read, and why is in Fault.
 	Unreadable = -1
 )
 
 // Document is one lease as it is stored: the schema of the .NET change feed
-// processor, so that its estimator and the KEDA scalers can read our lag. Fields and properties that this package does not know are kept when the
-// document is written back. The zero value is no lease.
+// processor, so that its estimator and the KEDA scalers can read our lag. Fields
+// and properties that this package does not know are kept when the document is
+// written back. The zero value is no lease.
 //
 // Documents are values; a copy shares nothing that is ever written to.
 type Document struct {
@@ -35,14 +37,16 @@ type Document struct {
 	StartID      string             // of the Manager that acquired it last
 	Epoch        int64              // grows with every acquisition
 	Renewal      int64              // grows with every write of one tenure
+	Mode         string             // JSON Mode, of the feed that Continuation is of; "" as Incremental Feed
 	Timestamp    time.Time          // wall clock of the last writer, for others; zero when unknown
 	Written      time.Time          // _ts: the server's clock at the last write; zero before the first read
 	Request      string             // start id and instance of the host that asks for the lease; "" nobody
 	Offer        string             // the same of the host that its leaving owner wants to have it; "" none
 	Start        string             // "beginning" or an RFC 3339 time: where to begin without a Continuation; "" as configured
+	Fault        string             // why it is Unreadable; bounded, but it may quote the document; not in the JSON
 	ETag         string             // of the version that was read or written; not in the JSON
 
 	properties map[string]json.RawMessage // the others than ours
 	unknown    map[string]json.RawMessage // top-level fields
-	feedRange  json.RawMessage            // as stored: it may hold more than min and max
+	feedRange  json.RawMessage            // as stored: it may hold more than Range, or something else
 }
