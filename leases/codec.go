@@ -163,7 +163,7 @@ func (d Document) check() error {
 	case d.Version < 0:
 		return errors.New("version is negative")
 	case !d.ofOurFeed():
-		return fmt.Errorf("Mode is %.40q: its position is of another feed", d.Mode)
+		return fmt.Errorf("mode is %.40q: its position is of another feed", d.Mode)
 	case d.Continuation != "" && !isETag(d.Continuation):
 		// Java stores its state in base64, azcosmos has JSON: sent to the service,
 		// either would begin anew.
@@ -190,9 +190,9 @@ func epkToken(r azcosmos.FeedRange) string { return r.MinInclusive + "-" + r.Max
 
 // epkRange gives the range that a token of version 1 says.
 func epkRange(token string) (azcosmos.FeedRange, error) {
-	low, high, ok := strings.Cut(token, "-")
+	low, high, _ := strings.Cut(token, "-")
 	const upperHex = "0123456789ABCDEF"
-	if !ok || strings.Trim(low, upperHex) != "" || strings.Trim(high, upperHex) != "" || compareKeys(low, high) >= 0 {
+	if strings.Trim(low, upperHex) != "" || strings.Trim(high, upperHex) != "" || compareKeys(low, high) >= 0 {
 		return azcosmos.FeedRange{}, fmt.Errorf("read lease token %.100q: it is not of the form min-max", token)
 	}
 	return azcosmos.FeedRange{MinInclusive: low, MaxExclusive: high}, nil

@@ -151,9 +151,9 @@ func TestDecodeDotNet(t *testing.T) {
 		"dotnet-epk-owned-fresh":       v1(topKeys, "HOST-2", ""),
 		// Its position is of a feed with deletions: neither read nor kept.
 		"dotnet-mode-fullfidelity": with(with(v0("HOST-1", ""), func(d *Document) { d.Mode = "Full-Fidelity Feed" }),
-			unreadable(`Mode is "Full-Fidelity Feed": its position is of another feed`)),
+			unreadable(`mode is "Full-Fidelity Feed": its position is of another feed`)),
 		"dotnet-mode-fullfidelity-epk": with(with(v1(allKeys, "HOST-1", ""), func(d *Document) { d.Mode = "Full-Fidelity Feed" }),
-			unreadable(`Mode is "Full-Fidelity Feed": its position is of another feed`)),
+			unreadable(`mode is "Full-Fidelity Feed": its position is of another feed`)),
 		"dotnet-range-missing-epk": with(with(v1(allKeys, "", ""), otherRange),
 			unreadable("FeedRange is missing, or not that of LeaseToken")),
 		"java-epk": with(with(with(v1(allKeys, "java-1", ""), otherRange), func(d *Document) { d.Timestamp = d.Timestamp.Truncate(1000) }),
