@@ -116,7 +116,7 @@ func (v view) followed(d Document) bool {
 // patience is how long d may stay as it is before it has expired. Owners without
 // a start id are .NET's.
 func (v view) patience(d Document) time.Duration {
-	if v.ours(d) && d.Owner != "" && d.StartID == "" {
+	if v.ours(d) && d.Owner != "" && d.StartID == "" || d.Version == Unreadable && !d.ofOurFeed() {
 		return max(v.expiry, dotnetExpiry)
 	}
 	return v.expiry

@@ -124,7 +124,8 @@
 // document that is of no use and lies under the id that such a lease needs: when it
 // has not changed for Expiry, it is replaced, on the condition that it is still the
 // one that was seen. Fields and properties that are not ours stay, and so does a
-// position that is surely of this range.
+// position that is surely of this range. A lease of .NET's feed with deletions is such a document, too:
+// neither its mode nor its position is kept.
 //
 // A lease whose owner has no start id is one of .NET's: it is left for a minute,
 // .NET's expiry, and never asked for. A lease of a live range is served for the
