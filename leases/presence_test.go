@@ -229,3 +229,16 @@ func TestPresenceRequests(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is taken for a presence is one that Announce could have written.
+func FuzzDecodePresence(f *testing.F) {
+	f.Add([]byte(`{"id":"p.host.A","startId":"A","instance":"host-1","renewal":2,"ttl":60,"_ts":1}`))
+	f.Add([]byte(`{"id":"p.host.A","startId":"A","startId":"B","instance":null,"renewal":1e3}`))
+	f.Add([]byte(`{"startId":"\ud800","renewal":9007199254740993}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		p, ok := decodePresence(body)
+		if ok && (p.StartID == "" || p.Renewal < 0 || len(p.StartID)+len(p.Instance) > 3*presenceSize) {
+			t.Fatalf("%q is %+v", body, p)
+		}
+	})
+}
