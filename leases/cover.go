@@ -352,10 +352,6 @@ func (r repair) document() Document {
 	return d
 }
 
-// epkToken is the token of a version 1 lease, which .NET makes of the bounds as
-// they are.
-func epkToken(r azcosmos.FeedRange) string { return r.MinInclusive + "-" + r.MaxExclusive }
-
 // proper says whether r has keys, and no more than there are.
 func proper(r azcosmos.FeedRange) bool {
 	const longest = 510 // digits; that of a hierarchical key has 96

@@ -113,12 +113,10 @@ func TestGoldenReadAsDotNet(t *testing.T) {
 func TestStoredReadAsDotNet(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ctx := w.t.Context()
-		w.announce(Presence{StartID: "A", Instance: "idle"})
 		w.createRaw(`{"id":"` + testPrefix + `.quarantine.1","ttl":60,"kind":"quarantine"}`)
 		if err := w.store.Mark(ctx); err != nil {
 			t.Fatal(err)
 		}
-		w.take(w.store)
 		w.ranges[1].Continuation = at(3)
 		p := w.process("a").start(func(stop, _ context.Context, s *tenureSeen) error {
 			for n := 10; ; n++ {
@@ -148,8 +146,9 @@ func TestStoredReadAsDotNet(t *testing.T) {
 				seen[strings.Join([]string{l.target, owned, begun}, " ")] = true
 			}
 		}
-		look(0)
 		time.Sleep(time.Millisecond)
+		w.take(w.store)
+		time.AfterFunc(6*time.Second, func() { w.announce(Presence{StartID: "A", Instance: "idle"}) })
 		for range 40 {
 			look(2)
 			time.Sleep(250 * time.Millisecond)
@@ -174,7 +173,7 @@ func TestStoredReadAsDotNet(t *testing.T) {
 			Document{ID: w.store.ID("-0AAA"), Version: VersionEPK, Token: "-0AAA", Range: azcosmos.FeedRange{MaxExclusive: "0AAA"}})
 		look(4)
 		for _, want := range []string{
-			"pkrange 0 a fresh", "pkrange 0 a begun", "pkrange 1 a begun", "pkrange 0 free begun", "pkrange 1 free begun",
+			"pkrange 0 a fresh", "pkrange 0 a begun", "pkrange 1 a begun", "pkrange 0 idle begun", "pkrange 1 free begun",
 			"epk 0AAA 1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF free begun", "epk  0AAA free fresh",
 		} {
 			if !seen[want] {

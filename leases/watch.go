@@ -25,7 +25,8 @@ type watch struct {
 	self     presence            // our own record
 	live     []Range             // as last asked; nil before
 	asked    bool
-	unclear  string    // what was when Ranges was last thought of
+	unclear  string // what was when Ranges was last thought of
+	marked   bool
 	hole     string    // what no lease covered at the last listing
 	nextAt   time.Time // when Ranges may be asked again while that is the same
 	asking   backoff
@@ -36,7 +37,7 @@ type watch struct {
 type sighting struct {
 	owner, startID string
 	epoch, renewal int64
-	etag           string // of documents that have no renewal of ours
+	etag           string // of documents that have no start id of ours
 	since          time.Time
 }
 
@@ -90,6 +91,7 @@ func (w *watch) round(ctx context.Context, take func(d Document, outdated bool),
 			w.m.end(o.Document.ID, ErrOutdated)
 		}
 	}
+	defer w.mark(ctx, list)
 	moves := Plan(now, w.m.self, w.hosts(now), w.observed)
 	for id, h := range moves.HandOver {
 		w.m.give(id, h)
@@ -116,7 +118,7 @@ func (w *watch) sight(now time.Time, list []Document) {
 	seen := make(map[string]sighting, len(list))
 	for _, d := range list {
 		s := sighting{owner: d.Owner, startID: d.StartID, epoch: d.Epoch, renewal: d.Renewal, since: now}
-		if d.Version != VersionRange0 || d.ID != w.m.store.ID(d.Token) {
+		if d.StartID == "" || d.Version == Unreadable || d.ID != w.m.store.ID(d.Token) {
 			s.etag = d.ETag
 		}
 		if before := w.seen[d.ID]; before.same(s) {
@@ -246,8 +248,21 @@ func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, 
 			zap.String(logkey.DocumentID, r.from.ID), zap.Int("version", r.from.Version))
 	}
 	// A hanging account must not hold up the next listing for every range.
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, 3*w.m.cfg.CallTimeout)
 	defer cancel()
+	if len(list) == 0 {
+		unlock, taken, err := w.m.store.TakeLock(ctx)
+		if !taken {
+			w.nextAt = time.Time{} // somebody else is at it
+			return list, err
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(outer), w.m.cfg.CallTimeout)
+			defer cancel()
+			unlock(ctx)
+		}()
+	}
 	var problems []error
 	for _, d := range g.create {
 		d, err := w.write(ctx, w.m.store.Create, d)
@@ -277,6 +292,20 @@ func (w *watch) fill(ctx context.Context, list []Document, g gaps) ([]Document, 
 		w.nextAt = time.Time{} // what is missing must not wait
 	}
 	return list, errors.Join(problems...)
+}
+
+// mark says once, for .NET's hosts and tools, that the leases are made. It decides
+// nothing here.
+func (w *watch) mark(ctx context.Context, list []Document) {
+	if w.marked || w.m.ranges == nil || w.view(time.Now(), list).unclear() != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
+	defer cancel()
+	err := w.m.store.Mark(ctx)
+	if w.marked = err == nil; !w.marked {
+		w.m.log.Debug("leases are not marked as made, trying again", logkey.Error(err))
+	}
 }
 
 func (w *watch) write(ctx context.Context, write func(context.Context, Document) (Document, error), d Document) (Document, error) {
