@@ -231,7 +231,7 @@ func (p *process) seen(token string) []tenureSeen {
 
 func (p *process) holds(token string) *Tenure {
 	for _, s := range p.seen(token) {
-		if s.t.Trusted() == nil {
+		if s.t.Trusted() == nil && s.returned.IsZero() { // else nothing is done with it any more
 			return s.t
 		}
 	}
@@ -242,7 +242,7 @@ func (p *process) holds(token string) *Tenure {
 func (p *process) holding() []string {
 	var tokens []string
 	for _, s := range p.seen("") {
-		if s.t.Trusted() == nil {
+		if s.t.Trusted() == nil && s.returned.IsZero() {
 			tokens = append(tokens, s.token)
 		}
 	}
