@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/internal/logkey"
+	"opfeed/internal/purpose"
 	"opfeed/processor/dispatch"
 )
 
@@ -136,6 +137,7 @@ func (t *tenure) listOnTakeover(stop context.Context, session string) {
 // pending is Handler.Pending with its panics caught: a document that it cannot
 // bear must not end the process again and again.
 func (p *Processor) pending(ctx context.Context, req PendingRequest, yield func(dispatch.Change)) (err error) {
+	ctx = purpose.With(ctx, purpose.List)
 	if caught := panics.Try(func() { err = p.handler.Pending(ctx, req, yield) }); caught != nil {
 		return fmt.Errorf("list of pending panicked: %.200v", caught.Value)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
+	"opfeed/internal/purpose"
 	"opfeed/processor/dispatch"
 )
 
@@ -78,7 +79,7 @@ func (s *Records) Each(ctx context.Context, yield func(Record)) error {
 }
 
 func nextRecords(ctx context.Context, next func(context.Context) (azcosmos.QueryItemsResponse, error), yield func(Record)) error {
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	ctx, cancel := callContext(ctx)
 	defer cancel()
 	page, err := next(ctx)
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *Records) Remove(ctx context.Context, r Record) error {
 	if r.Version == "" {
 		return errors.New("remove quarantine record: no version to compare with")
 	}
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	ctx, cancel := callContext(ctx)
 	defer cancel()
 	version := azcore.ETag(r.Version)
 	reply, err := s.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(r.ID), r.ID, &azcosmos.ItemOptions{IfMatchEtag: &version})
@@ -120,13 +121,18 @@ func (s *Records) Remove(ctx context.Context, r Record) error {
 // word nothing is stored and nothing removed.
 var errNotTheAccount = errors.New("the reply is not the account's")
 
+// callContext is the context of one call.
+func callContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(purpose.With(ctx, purpose.Quarantine), quarantineTimeout)
+}
+
 // put stores a record, whatever was there, and returns it with its version.
 func (s *Records) put(ctx context.Context, r Record) (Record, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return r, fmt.Errorf("encode quarantine record: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	ctx, cancel := callContext(ctx)
 	defer cancel()
 	reply, err := s.container.UpsertItem(ctx, azcosmos.NewPartitionKeyString(r.ID), body, nil)
 	if err == nil && reply.RequestCharge <= 0 {
@@ -146,7 +152,7 @@ func (s *Records) put(ctx context.Context, r Record) (Record, error) {
 // replica that lags, or whatever stands between us and the account, does not prove
 // it: only the account's own word under the session of the record's write does.
 func (s *Records) gone(ctx context.Context, r Record) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	ctx, cancel := callContext(ctx)
 	defer cancel()
 	options := &azcosmos.ItemOptions{}
 	if r.session != "" {

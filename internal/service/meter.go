@@ -1,10 +1,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,37 +14,46 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"opfeed/internal/purpose"
 )
 
-// What a request to Cosmos DB is for: the values of the label use.
+// What a container is to us: the values of the label container.
 const (
-	useFeed       = "feed"       // reads of the change feed
-	useLeases     = "leases"     // everything in the lease container
-	useLocks      = "locks"      // everything in the locks container
-	useBilling    = "billing"    // everything in the billing container
-	useLists      = "lists"      // queries over all partitions
-	useOperations = "operations" // all other documents
-	useMetadata   = "metadata"   // account, databases, containers, ranges
+	roleResources     = "resources"
+	roleLeases        = "leases"
+	roleLocks         = "locks"
+	rolePartitionKeys = "partition_keys"
+	roleBilling       = "billing"
+	roleNone          = "none" // the account, a database, or a container that is none of ours
 )
 
-var uses = []string{useFeed, useLeases, useLocks, useBilling, useLists, useOperations, useMetadata}
+// spending is what can be spent where; in each container there is metadata, too.
+var spending = map[string][]purpose.Purpose{
+	roleResources:     {purpose.Feed, purpose.List, purpose.Registry, purpose.Operation},
+	roleLeases:        {purpose.LeaseList, purpose.Lease, purpose.Quarantine},
+	roleLocks:         {purpose.Lock},
+	rolePartitionKeys: {purpose.Registry},
+	roleBilling:       {purpose.Billing},
+	roleNone:          {},
+}
 
 // codeError is the label code of a request that got no answer.
 const codeError = "error"
 
-// Usage is what one use of Cosmos DB has cost since the start of the process.
+// Usage is what one purpose has cost since the start of the process.
 type Usage struct {
 	Requests     int64   `json:"requests"`
 	RequestUnits float64 `json:"requestUnits"`
 }
 
-// meter is an azcore policy that counts requests and request units by use, and
-// remembers whether Cosmos DB answers. It sits below the retries, since every
+// meter is an azcore policy that counts requests and request units by container
+// and purpose, and remembers whether Cosmos DB answers. It sits below the retries, since every
 // try is charged and a throttled one must be seen.
 type meter struct {
-	containers map[string]string // uses of those that have only one, by name
-	units      *prometheus.CounterVec
-	requests   *prometheus.CounterVec
+	roles    map[string]string // of the containers, by name
+	units    *prometheus.CounterVec
+	requests *prometheus.CounterVec
 
 	mu       sync.Mutex
 	usage    map[string]Usage
@@ -53,22 +64,27 @@ type meter struct {
 func newMeter(r prometheus.Registerer, c Cosmos) (*meter, error) {
 	m := &meter{
 		// No path has the empty name of a container that is not used.
-		containers: map[string]string{c.Locks: useLocks, c.Billing: useBilling, c.Leases: useLeases},
+		roles: map[string]string{
+			c.Resources: roleResources, c.Leases: roleLeases, c.Locks: roleLocks,
+			c.PartitionKeys: rolePartitionKeys, c.Billing: roleBilling,
+		},
 		units: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "opfeed_cosmos_request_units_total",
-			Help: "Request units charged by Cosmos DB, by use.",
-		}, []string{"use"}),
+			Help: "Request units charged by Cosmos DB, by container and purpose.",
+		}, []string{"container", "purpose"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "opfeed_cosmos_requests_total",
-			Help: "Requests to Cosmos DB, every try of its own, by use and HTTP status, or error if there was no answer.",
-		}, []string{"use", "code"}),
+			Help: "Requests to Cosmos DB, every try of its own, by container, purpose and HTTP status, or error if there was no answer.",
+		}, []string{"container", "purpose", "code"}),
 		usage: map[string]Usage{},
 	}
-	for _, use := range uses {
-		m.usage[use] = Usage{}
-		m.units.WithLabelValues(use)
-		for _, code := range []string{"200", "429", "503", codeError} {
-			m.requests.WithLabelValues(use, code)
+	for role, purposes := range spending {
+		for _, p := range append(slices.Clone(purposes), purpose.Metadata) {
+			m.usage[string(p)] = Usage{}
+			m.units.WithLabelValues(role, string(p))
+			for _, code := range []string{"200", "429", "503", codeError} {
+				m.requests.WithLabelValues(role, string(p), code)
+			}
 		}
 	}
 	return m, errors.Join(r.Register(m.units), r.Register(m.requests))
@@ -76,7 +92,7 @@ func newMeter(r prometheus.Registerer, c Cosmos) (*meter, error) {
 
 // Do implements policy.Policy.
 func (m *meter) Do(req *policy.Request) (*http.Response, error) {
-	use := m.use(req.Raw())
+	role, spent := m.classify(req.Raw())
 	resp, err := req.Next()
 	// A caller that gave up says nothing about Cosmos DB; a deadline does.
 	if err != nil && errors.Is(req.Raw().Context().Err(), context.Canceled) {
@@ -90,13 +106,13 @@ func (m *meter) Do(req *policy.Request) (*http.Response, error) {
 			units = 0 // a counter must not fall, and must not end at infinity
 		}
 	}
-	m.requests.WithLabelValues(use, code).Inc()
-	m.units.WithLabelValues(use).Add(units)
-	m.note(use, units, working(resp, err))
+	m.requests.WithLabelValues(role, string(spent), code).Inc()
+	m.units.WithLabelValues(role, string(spent)).Add(units)
+	m.note(spent, units, working(resp, err))
 	return resp, err
 }
 
-// Usage returns the costs by use.
+// Usage returns the costs by purpose.
 func (m *meter) Usage() map[string]Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,11 +129,11 @@ func (m *meter) Failing(grace time.Duration) error {
 	return nil
 }
 
-func (m *meter) note(use string, units float64, failure error) {
+func (m *meter) note(spent purpose.Purpose, units float64, failure error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u := m.usage[use]
-	m.usage[use] = Usage{Requests: u.Requests + 1, RequestUnits: u.RequestUnits + units}
+	u := m.usage[string(spent)]
+	m.usage[string(spent)] = Usage{Requests: u.Requests + 1, RequestUnits: u.RequestUnits + units}
 	m.failure = failure
 	if failure == nil {
 		m.answered = time.Now()
@@ -137,22 +153,29 @@ func working(resp *http.Response, err error) error {
 	}
 }
 
-// use classifies a request by its path, /dbs/{database}/colls/{container}/docs,
-// and its headers.
-func (m *meter) use(req *http.Request) string {
+// classify tells a request's container by its path, /dbs/{database}/colls/{container}/docs,
+// and its purpose by what the caller said, or else by its headers.
+func (m *meter) classify(req *http.Request) (role string, p purpose.Purpose) {
 	parts := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
-	if len(parts) < 5 || parts[4] != "docs" {
-		return useMetadata
+	role = roleNone
+	if len(parts) > 3 {
+		role = cmp.Or(m.roles[parts[3]], roleNone)
+	}
+	if len(parts) < 5 || parts[4] != "docs" || role == roleNone {
+		return role, purpose.Metadata
+	}
+	if said := purpose.Of(req.Context()); slices.Contains(spending[role], said) {
+		return role, said
 	}
 	query := strings.EqualFold(req.Header.Get("x-ms-documentdb-query"), "true")
-	switch use := m.containers[parts[3]]; {
-	case use != "":
-		return use
-	case req.Header.Get("A-IM") != "":
-		return useFeed
-	case query && req.Header.Get("x-ms-documentdb-partitionkey") == "":
-		return useLists
+	switch {
+	case role == roleResources && req.Header.Get("A-IM") != "":
+		return role, purpose.Feed
+	case role == roleResources:
+		return role, purpose.Operation
+	case role == roleLeases && !query:
+		return role, purpose.Lease
 	default:
-		return useOperations
+		return role, spending[role][0]
 	}
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"opfeed/internal/inproc"
+	"opfeed/internal/purpose"
+	"opfeed/processor"
 )
 
-// TestMeterTellsUsesApart sends each kind of request with the real client and
+// TestMeterTellsPurposesApart sends each kind of request with the real client and
 // looks where it was counted.
-func TestMeterTellsUsesApart(t *testing.T) {
+func TestMeterTellsPurposesApart(t *testing.T) {
 	ctx, a := t.Context(), newAccount()
 	throttled := false
 	transport := inproc.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,35 +51,46 @@ func TestMeterTellsUsesApart(t *testing.T) {
 	}
 	defer st.client.Close()
 
+	other, err := st.client.NewContainer("db", "Other")
+	if err != nil {
+		t.Fatal(err)
+	}
 	none := azcosmos.NewPartitionKey()
 	one := azcosmos.NewPartitionKeyString("a")
 	everything := azcosmos.FeedRange{MinInclusive: "", MaxExclusive: "FF"}
-	query := func(c *azcosmos.ContainerClient, key azcosmos.PartitionKey) func() error {
+	query := func(c *azcosmos.ContainerClient, key azcosmos.PartitionKey, said purpose.Purpose) func() error {
 		return func() error {
-			_, err := c.NewQueryItemsPager("SELECT * FROM c", key, nil).NextPage(ctx)
+			_, err := c.NewQueryItemsPager("SELECT * FROM c", key, nil).NextPage(purpose.With(ctx, said))
 			return err
 		}
 	}
-	read := func(c *azcosmos.ContainerClient) func() error {
-		return func() error { _, err := c.ReadItem(ctx, one, "x", nil); return err }
+	read := func(c *azcosmos.ContainerClient, said purpose.Purpose) func() error {
+		return func() error { _, err := c.ReadItem(purpose.With(ctx, said), one, "x", nil); return err }
 	}
 	for name, c := range map[string]struct {
-		use string
+		use purpose.Purpose
 		do  func() error
 	}{
-		"feed": {useFeed, func() error {
+		"feed": {purpose.Feed, func() error {
 			_, err := st.resources.ReadChangeFeed(ctx, &azcosmos.ChangeFeedOptions{FeedRange: &everything})
 			return err
 		}},
-		"lease":                {useLeases, read(st.leases)},
-		"list of leases":       {useLeases, query(st.leases, none)},
-		"lock":                 {useLocks, read(st.locks)},
-		"billing":              {useBilling, read(st.billing)},
-		"query of billing":     {useBilling, query(st.billing, one)},
-		"list":                 {useLists, query(st.resources, none)},
-		"query of a partition": {useOperations, query(st.resources, one)},
-		"read":                 {useOperations, read(st.resources)},
-		"batch": {useOperations, func() error {
+		"lease":          {purpose.Lease, read(st.leases, "")},
+		"list of leases": {purpose.LeaseList, query(st.leases, none, "")},
+		"quarantine records": {purpose.Quarantine, func() error {
+			return processor.NewRecords(st.leases, "x").Each(ctx, func(processor.Record) {})
+		}},
+		"lock":                           {purpose.Lock, read(st.locks, "")},
+		"billing":                        {purpose.Billing, read(st.billing, "")},
+		"query of billing":               {purpose.Billing, query(st.billing, one, "")},
+		"list of pending":                {purpose.List, query(st.resources, none, purpose.List)},
+		"read for it":                    {purpose.List, read(st.resources, purpose.List)},
+		"list of subscriptions":          {purpose.Registry, query(st.resources, none, purpose.Registry)},
+		"query":                          {purpose.Operation, query(st.resources, one, "")},
+		"read":                           {purpose.Operation, read(st.resources, "")},
+		"what is not done there":         {purpose.Lock, read(st.locks, purpose.Feed)},
+		"container that is none of ours": {purpose.Metadata, read(other, "")},
+		"batch": {purpose.Operation, func() error {
 			b := st.resources.NewTransactionalBatch(one)
 			b.ReadItem("x", nil)
 			_, err := st.resources.ExecuteTransactionalBatch(ctx, b, nil)
@@ -86,32 +99,32 @@ func TestMeterTellsUsesApart(t *testing.T) {
 			}
 			return nil
 		}},
-		"metadata": {useMetadata, func() error { _, err := st.resources.Read(ctx, nil); return err }},
+		"metadata": {purpose.Metadata, func() error { _, err := st.resources.Read(ctx, nil); return err }},
 	} {
 		before := s.meter.Usage()
 		if err := c.do(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		for use, after := range s.meter.Usage() {
-			n := after.Requests - before[use].Requests
+			n, use := after.Requests-before[use].Requests, purpose.Purpose(use)
 			switch {
 			case use == c.use && n != 1:
 				t.Errorf("%s: %d requests of %s, want 1", name, n, use)
-			case use != c.use && use != useMetadata && n != 0: // ranges may be read on the way
+			case use != c.use && use != purpose.Metadata && n != 0: // ranges may be read on the way
 				t.Errorf("%s: %d requests of %s, want none", name, n, use)
 			}
 		}
 	}
 
-	before := testutil.ToFloat64(s.meter.units.WithLabelValues(useOperations))
+	before := testutil.ToFloat64(s.meter.units.WithLabelValues(roleResources, string(purpose.Operation)))
 	throttled = true
-	if err := read(st.resources)(); err != nil {
+	if err := read(st.resources, "")(); err != nil {
 		t.Fatal(err)
 	}
-	if have := testutil.ToFloat64(s.meter.requests.WithLabelValues(useOperations, "429")); have != 1 {
+	if have := testutil.ToFloat64(s.meter.requests.WithLabelValues(roleResources, string(purpose.Operation), "429")); have != 1 {
 		t.Errorf("%v throttled requests, want 1", have)
 	}
-	if have := testutil.ToFloat64(s.meter.units.WithLabelValues(useOperations)) - before; have != 5 {
+	if have := testutil.ToFloat64(s.meter.units.WithLabelValues(roleResources, string(purpose.Operation))) - before; have != 5 {
 		t.Errorf("%v request units, want 5: both tries", have)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"opfeed/internal/purpose"
 	"opfeed/processor/status"
 )
 
@@ -261,8 +262,8 @@ func TestSurfaces(t *testing.T) {
 				t.Fatalf("%s: have %s", when, body)
 			}
 			uses, _ := facts["cosmos"].(map[string]any)
-			for _, use := range []string{"feed", "leases", "locks", "billing", "lists", "operations", "metadata"} {
-				if _, ok := uses[use]; !ok {
+			for _, use := range purpose.All() {
+				if _, ok := uses[string(use)]; !ok {
 					t.Errorf("%s: no usage of %s in %s", when, use, body)
 				}
 			}
@@ -271,16 +272,18 @@ func TestSurfaces(t *testing.T) {
 			}
 			pause(t.Context(), 3*time.Second)
 		}
-		if snap := r.Snapshot(); snap.Service.Cosmos[useMetadata].RequestUnits < 1.5 || snap.Service.Subscriptions["Registered"] != 2 {
+		if snap := r.Snapshot(); snap.Service.Cosmos[string(purpose.Metadata)].RequestUnits < 1.5 || snap.Service.Subscriptions["Registered"] != 2 {
 			t.Errorf("have %+v", snap.Service)
 		}
 
 		_, metrics := r.get("/metrics")
 		for _, series := range []string{
 			`opfeed_build_info{`, `opfeed_ready `, `opfeed_condition{condition="cosmos"} 1`, `opfeed_condition{condition="ranges"} 1`,
-			`opfeed_cosmos_request_units_total{use="feed"} 0`, `opfeed_cosmos_request_units_total{use="lists"} 0`,
-			`opfeed_cosmos_requests_total{code="200",use="feed"} 0`, `opfeed_cosmos_requests_total{code="429",use="operations"} 0`,
-			`opfeed_cosmos_requests_total{code="error",use="leases"} 0`, `go_goroutines `, `process_start_time_seconds `,
+			`opfeed_cosmos_request_units_total{container="resources",purpose="feed"} 0`,
+			`opfeed_cosmos_request_units_total{container="leases",purpose="lease_list"} 0`,
+			`opfeed_cosmos_requests_total{code="200",container="resources",purpose="feed"} 0`,
+			`opfeed_cosmos_requests_total{code="429",container="resources",purpose="operation"} 0`,
+			`opfeed_cosmos_requests_total{code="error",container="leases",purpose="lease"} 0`, `go_goroutines `, `process_start_time_seconds `,
 			`opfeed_cluster_service_requests_total{`,
 		} {
 			if !strings.Contains(metrics, series) {

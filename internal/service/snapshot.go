@@ -19,7 +19,7 @@ type Facts struct {
 	ProcessorName string           `json:"processorName"`
 	Ready         bool             `json:"ready"`
 	Conditions    []Condition      `json:"conditions"`
-	Cosmos        map[string]Usage `json:"cosmos"` // by use, since the start of the process
+	Cosmos        map[string]Usage `json:"cosmos"` // by purpose, since the start of the process
 	// Subscriptions counts the registry by state; absent until it was read.
 	Subscriptions map[string]int `json:"subscriptions,omitempty"`
 }

@@ -15,6 +15,7 @@ import (
 	"opfeed/cs/cssim"
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/inproc"
+	"opfeed/internal/purpose"
 	"opfeed/leases"
 )
 
@@ -72,8 +73,9 @@ func TestWholeReplica(t *testing.T) {
 		if len(snap.Ranges) != 1 || !snap.Ranges[0].Mine || len(snap.Quarantined) != 0 || snap.Pending != 0 {
 			t.Errorf("have %+v", snap.Snapshot)
 		}
-		for _, use := range []string{useFeed, useLeases, useLists, useOperations, useBilling} {
-			if u := snap.Service.Cosmos[use]; u.Requests == 0 || u.RequestUnits == 0 {
+		for _, use := range []purpose.Purpose{purpose.Feed, purpose.LeaseList, purpose.Lease, purpose.Quarantine,
+			purpose.List, purpose.Registry, purpose.Operation, purpose.Lock, purpose.Billing} {
+			if u := snap.Service.Cosmos[string(use)]; u.Requests == 0 || u.RequestUnits == 0 {
 				t.Errorf("nothing was spent on %s", use)
 			}
 		}
@@ -107,7 +109,12 @@ func spent(t *testing.T, stats cosmosemu.Stats, usage map[string]Usage) {
 	for _, u := range usage {
 		total = Usage{total.Requests + u.Requests, total.RequestUnits + u.RequestUnits}
 	}
-	for what, pair := range map[string][2]Usage{"in all": {total, charged}, "leases": {usage[useLeases], leases}} {
+	var ofLeases Usage
+	for _, p := range spending[roleLeases] {
+		u := usage[string(p)]
+		ofLeases = Usage{ofLeases.Requests + u.Requests, ofLeases.RequestUnits + u.RequestUnits}
+	}
+	for what, pair := range map[string][2]Usage{"in all": {total, charged}, "leases": {ofLeases, leases}} {
 		have, want := pair[0], pair[1]
 		rounding := 0.005 * float64(want.Requests) // a reply tells two decimals
 		if have.Requests != want.Requests || math.Abs(have.RequestUnits-want.RequestUnits) > rounding {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/internal/logkey"
+	"opfeed/internal/purpose"
 )
 
 // States of a subscription, as Azure Resource Manager tells them.
@@ -167,6 +168,7 @@ const (
 // subscription: generations differ in the former. While documents are given new
 // ids there are two of one subscription; the newer counts.
 func (r *Registry) load(ctx context.Context) (map[string]string, error) {
+	ctx = purpose.With(ctx, purpose.Registry)
 	states := map[string]string{}
 	cfg := Config{Timeout: r.cfg.Timeout}
 	if r.deps.PartitionKeys != nil {
