@@ -2,6 +2,7 @@ package leases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -300,4 +301,41 @@ func TestCrashWhileReplacing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A process that cannot ask for the live ranges leaves alone what it does not
+// understand, and goes on with what it has.
+func TestRangesUnknown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.process("a").start(w.live)
+		var fails atomic.Bool
+		b := w.process("b", func(_ *Config, d *Deps) {
+			ask := d.Ranges
+			d.Ranges = func(ctx context.Context) ([]Range, error) {
+				if fails.Load() {
+					return nil, errors.New("throttled")
+				}
+				return ask(ctx)
+			}
+		}).start(w.live)
+		time.Sleep(10 * time.Second)
+		fails.Store(true)
+		theirs, has, had := a.holding(), b.holding(), len(b.seen(""))
+		w.split(theirs[0], map[string]string{"0": "10", "1": "80"}[theirs[0]])
+		w.guard(30*time.Second, a, b)
+		w.covers(has[0], theirs[0]+"1", theirs[0]+"2")
+		if len(b.seen("")) != had || len(a.holding()) != 2 {
+			t.Errorf("b has had %d tenures more, a holds %v", len(b.seen(""))-had, a.holding())
+		}
+		w.split(has[0], map[string]string{"0": "10", "1": "80"}[has[0]]) // it cannot be replaced
+		w.guard(30*time.Second, a, b)
+		fails.Store(false)
+		w.guard(30*time.Second, a, b)
+		w.covers("01", "02", "11", "12")
+		if len(a.holding()) != 2 || len(b.holding()) != 2 {
+			t.Errorf("a holds %v, b %v", a.holding(), b.holding())
+		}
+		a.stop()
+		b.stop()
+	})
 }

@@ -27,6 +27,7 @@ type watch struct {
 	asked    bool
 	unclear  string // what was when Ranges was last thought of
 	marked   bool
+	settled  bool      // Ranges was asked since: what is unclear is so
 	hole     string    // what no lease covered at the last listing
 	nextAt   time.Time // when Ranges may be asked again while that is the same
 	asking   backoff
@@ -170,9 +171,10 @@ func (w *watch) observe(v view) []Observed {
 	observed := make([]Observed, 0, len(v.list))
 	for i, d := range v.list {
 		w.tell(v, d, standings[i])
+		replaced := standings[i] == outdated || standings[i] == surplus
 		observed = append(observed, Observed{
 			Document: d, Since: v.since[d.ID], Patience: v.patience(d), Held: held[d.ID], NotBefore: notBefore[d.ID],
-			Outdated: standings[i] == outdated || standings[i] == surplus, Vanished: standings[i] == idle,
+			Outdated: replaced && w.settled, Vanished: standings[i] == idle || replaced && !w.settled,
 		})
 	}
 	return observed
@@ -212,7 +214,7 @@ func (w *watch) complete(ctx context.Context, list []Document) ([]Document, erro
 	if err != nil {
 		return list, fmt.Errorf("list ranges: %w", err)
 	}
-	w.live, w.asked = live, true
+	w.live, w.asked, w.settled = live, true, true
 	w.nextAt = time.Now().Add(w.asking.next(nil))
 	v := w.view(time.Now(), list)
 	missing := v.missing()
@@ -231,7 +233,7 @@ func (w *watch) complete(ctx context.Context, list []Document) ([]Document, erro
 func (w *watch) doubtful(list []Document) bool {
 	unclear := w.view(time.Now(), list).unclear()
 	if unclear != w.unclear { // what was of no use for the last time may be for this one
-		w.unclear, w.nextAt = unclear, time.Time{}
+		w.unclear, w.nextAt, w.settled = unclear, time.Time{}, false
 		w.asking.reset()
 	}
 	if unclear == "" {
