@@ -19,9 +19,6 @@ import (
 // backstop lists what is pending, for as long as ctx lasts: every ListInterval,
 // and every FallbackInterval while some range's feed cannot be relied on.
 func (p *Processor) backstop(ctx context.Context) {
-	if p.handler.Pending == nil {
-		return
-	}
 	const tick = time.Second // how soon a feed that falls silent is noticed
 	trouble := outage{log: p.log, what: "list of pending"}
 	records := outage{log: p.log, what: "list of quarantine records"}
@@ -33,7 +30,9 @@ func (p *Processor) backstop(ctx context.Context) {
 		}
 		last = time.Now()
 		if held := p.held(); len(held) > 0 {
-			p.listAll(ctx, held, &trouble)
+			if p.handler.Pending != nil {
+				p.listAll(ctx, held, &trouble)
+			}
 			p.endQuarantine(ctx, &records)
 		}
 	}

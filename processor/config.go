@@ -23,6 +23,11 @@ type Config struct {
 	Start            Start         `env:"START" type:"now, beginning or RFC 3339 time" help:"where a range without a stored position begins"`
 	QuarantineTTL    time.Duration `env:"QUARANTINE_TTL" help:"how long the record of a quarantined document is kept"`
 
+	// GiveUpAfter is how long the steps of one version may fail, while others
+	// succeed, until it goes into quarantine; 0: for ever. With Handler.Pending,
+	// which brings back whatever is unfinished, nothing is given up. Default 30 min.
+	GiveUpAfter time.Duration `env:"-"`
+
 	// Aside bounds the looks that run aside at once, over all partitions; see
 	// dispatch.Outcome. Default 16.
 	Aside int `env:"-"`
@@ -44,6 +49,7 @@ func DefaultConfig() Config {
 		RetryMax:         10 * time.Second,
 		DrainTimeout:     4 * time.Second,
 		QuarantineTTL:    7 * 24 * time.Hour,
+		GiveUpAfter:      30 * time.Minute,
 		Aside:            16,
 	}
 }
@@ -68,6 +74,9 @@ func (c Config) Validate() error {
 	positive("FEED_SILENT_AFTER", c.SilentAfter)
 	positive("RETRY_MAX", c.RetryMax)
 	positive("DRAIN_TIMEOUT", c.DrainTimeout)
+	if c.GiveUpAfter < 0 {
+		errs = append(errs, errors.New("time after which to give up: must not be negative"))
+	}
 	if c.QuarantineTTL < time.Minute {
 		errs = append(errs, errors.New("QUARANTINE_TTL: must be at least 1m"))
 	}

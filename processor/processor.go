@@ -50,57 +50,84 @@ type PendingRequest struct {
 	Documents bool
 }
 
-// Handler is what the engine works for. The functions must be safe for
-// concurrent use.
+// Handler is what the engine works for; Each makes one of a single function. The
+// functions must be safe for concurrent use.
 type Handler struct {
 	// Route looks at an item, purely and cheaply. A panic is Poison.
 	Route func(document []byte) Route
-	// Handle runs one step; see dispatch.Handle.
+	// Handle runs one step; see dispatch.Handle. Without Pending nothing but the
+	// feed brings a change back after a crash, so that it counts as handled, and
+	// positions after it are stored, only when no step is owed to it any more: it
+	// is done, left alone, quarantined, or a newer version took its place. With
+	// Pending its first step is enough, even one that failed.
 	Handle dispatch.Handle
 	// Pending lists all that is pending in the whole container and hands each
-	// to yield; nil means that nothing is ever pending. Changes need Key and
-	// ETag; Written stays zero where the version's age says nothing about the
-	// feed.
+	// to yield. Changes need Key and ETag; Written stays zero where the version's
+	// age says nothing about the feed. Nil: see Handle.
 	Pending func(ctx context.Context, req PendingRequest, yield func(dispatch.Change)) error
+
+	each func(context.Context, Item) error // the others are made of it when the container is known
 }
 
-// Deps is what a Processor works with; all but Now, Log and Metrics are mandatory.
-// Give it containers of a client that has reached the account once: azcosmos
-// answers from memory for five minutes when its first contact has failed.
+// Deps is what a Processor works with: the two containers, what the processor and
+// this replica of it are called, and where the account is.
+//
+// If the account cannot be reached at first Run tries on. But azcosmos remembers
+// that its client's first contact has failed and answers from memory for five
+// minutes: who cannot wait gives containers of a client that has reached the
+// account once, or makes a new client for each try.
 type Deps struct {
-	// Monitored is the container whose change feed is read. Its partition key is
-	// one path with string values and the hash of version 2, as every container
-	// has that was made since 2019 and has no hierarchical key: from it follows
-	// which range a listed change belongs to.
+	// Monitored is the container whose change feed is read. With Each its
+	// partition key may be of any kind. Another Handler names a partition by one
+	// string, so that the key must be one path with string values: from it
+	// follows which range a listed change belongs to.
 	Monitored *azcosmos.ContainerClient
 	// Leases holds lease documents and quarantine records: partition key /id,
-	// time to live switched on.
+	// time to live -1, which is on without a default. Several processors may share
+	// it, but it must not be the monitored one.
 	Leases *azcosmos.ContainerClient
-	// LeasePrefix begins the id of every document there; see leases.Prefix.
-	LeasePrefix string
-	// Instance names this replica in its leases.
+	// Name names the processor: those that share the work have one name, and each
+	// name is told of all changes. It must have none of '/\?#.
+	Name string
+	// Instance names this replica in its leases, such as the host does.
 	Instance string
+	// Endpoint is the account's address as the client was given it
+	// (azcosmos.Client.Endpoint), the same for all replicas: its host is a part of
+	// the leases' ids, as .NET's tools expect it.
+	Endpoint string
+	// LeasePrefix takes the place of Name and Endpoint, for those who have read
+	// what it is made of; see leases.Prefix. The containers are not checked then,
+	// and the monitored one, unless Each has to know it, is taken to have the hash
+	// of version 2.
+	LeasePrefix string
 	// Now is the wall clock for the leases' timestamp; default time.Now.
-	Now     func() time.Time
-	Log     *zap.Logger
+	Now func() time.Time
+	// Log may be nil.
+	Log *zap.Logger
+	// Metrics may be nil. Two processors of one process share a registry by
+	// prometheus.WrapRegistererWith, each with a label of its own.
 	Metrics prometheus.Registerer
 }
 
 // Processor reads the ranges whose leases it holds and runs the handler.
 type Processor struct {
 	cfg        Config
-	handler    Handler
+	lease      leases.Config
+	deps       Deps
+	handler    Handler // whole once open has returned
+	keys       keys    // the same
 	log        *zap.Logger
 	instance   string
 	started    time.Time
 	reader     *feed.Reader
-	manager    *leases.Manager
 	gate       *dispatch.Gate
 	aside      *dispatch.Gate
 	quarantine *quarantine
 	metrics    *metrics
 
 	mu        sync.Mutex
+	ran       bool
+	manager   *leases.Manager    // nil until the leases' prefix is known
 	tenures   map[string]*tenure // by lease token
 	lastList  time.Time
 	openSince time.Time // since when some range has had no owner
@@ -111,11 +138,11 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 	if err := errors.Join(cfg.Validate(), lease.Validate()); err != nil {
 		return nil, fmt.Errorf("configure processor: %w", err)
 	}
-	if handler.Route == nil || handler.Handle == nil {
-		return nil, errors.New("configure processor: Route and Handle are mandatory")
+	if handler.each == nil && (handler.Route == nil || handler.Handle == nil) {
+		return nil, errors.New("configure processor: the handler needs a function for Each, or Route and Handle")
 	}
-	if deps.Monitored == nil || deps.Leases == nil || deps.LeasePrefix == "" || deps.Instance == "" {
-		return nil, errors.New("configure processor: Monitored, Leases, LeasePrefix and Instance are mandatory")
+	if err := deps.check(); err != nil {
+		return nil, fmt.Errorf("configure processor: %w", err)
 	}
 	if deps.Log == nil {
 		deps.Log = zap.NewNop()
@@ -126,7 +153,10 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 	}
 	p := &Processor{
 		cfg:        cfg,
+		lease:      lease,
+		deps:       deps,
 		handler:    handler,
+		keys:       stringKeys,
 		log:        deps.Log,
 		instance:   deps.Instance,
 		reader:     feed.NewReader(deps.Monitored, cfg.PageSize, cfg.ReadTimeout),
@@ -136,33 +166,83 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 		metrics:    m,
 		tenures:    map[string]*tenure{},
 	}
-	p.manager, err = leases.NewManager(lease, leases.Deps{
-		Store:    leases.NewStore(deps.Leases, deps.LeasePrefix),
-		Instance: deps.Instance,
-		Ranges:   p.liveRanges,
-		Now:      deps.Now,
-		Log:      deps.Log,
-		Metrics:  deps.Metrics,
-	})
-	if err != nil {
-		return nil, err
+	if deps.LeasePrefix != "" {
+		if err := p.lead(deps.LeasePrefix); err != nil {
+			return nil, err
+		}
 	}
 	return p, m.collect(p.gather)
 }
 
+// check reports what is missing, all at once.
+func (d Deps) check() error {
+	var errs []error
+	for _, need := range []struct {
+		name  string
+		given bool
+	}{{"Monitored", d.Monitored != nil}, {"Leases", d.Leases != nil}, {"Instance", d.Instance != ""}} {
+		if !need.given {
+			errs = append(errs, fmt.Errorf("%s is mandatory", need.name))
+		}
+	}
+	if d.LeasePrefix == "" {
+		_, err := hostOf(d.Endpoint)
+		errs = append(errs, err, leases.CheckName(d.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// lead makes the manager of the leases with a prefix.
+func (p *Processor) lead(prefix string) error {
+	manager, err := leases.NewManager(p.lease, leases.Deps{
+		Store:    leases.NewStore(p.deps.Leases, prefix),
+		Instance: p.deps.Instance,
+		Ranges:   p.liveRanges,
+		Now:      p.deps.Now,
+		Log:      p.deps.Log,
+		Metrics:  p.deps.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	p.quarantine.Records = NewRecords(p.deps.Leases, prefix)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.manager = manager
+	return nil
+}
+
+// opened gives the manager of the leases; nil until it is known which they are.
+func (p *Processor) opened() *leases.Manager {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.manager
+}
+
 // Run holds leases and serves their ranges until ctx ends; then it stops
 // reading, lets work drain, stores positions, gives the leases back and returns
-// nil. It may be called once.
+// nil. It stays up while Cosmos DB is away. It fails if a container is not as it
+// must be, does not exist, or may not be read. It may be called once.
 func (p *Processor) Run(ctx context.Context) error {
 	p.mu.Lock()
-	p.started = time.Now()
+	again := p.ran
+	p.ran, p.started = true, time.Now()
 	p.mu.Unlock()
+	if again {
+		return errors.New("run processor: it has run before")
+	}
+	if err := p.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped, not failed
+		}
+		return fmt.Errorf("run processor: %w", err)
+	}
 	var group conc.WaitGroup
 	defer group.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group.Go(func() { p.backstop(ctx) })
-	return p.manager.Run(ctx, p.serve)
+	return p.opened().Run(ctx, p.serve)
 }
 
 // liveRanges names the physical ranges, each with a first position for a new

@@ -27,7 +27,7 @@ func (p *Processor) Snapshot() status.Snapshot {
 	for _, t := range p.held() {
 		own[t.lease.Token()] = t
 	}
-	for _, info := range p.manager.Snapshot() {
+	for _, info := range p.listed() {
 		r := rangeOf(info)
 		if t := own[info.Token]; t != nil && info.Mine {
 			stats := t.describe(&r)
@@ -42,6 +42,14 @@ func (p *Processor) Snapshot() status.Snapshot {
 		s.Ranges = append(s.Ranges, r)
 	}
 	return s
+}
+
+// listed gives the leases as far as they are known.
+func (p *Processor) listed() []leases.Info {
+	if m := p.opened(); m != nil {
+		return m.Snapshot()
+	}
+	return nil
 }
 
 func rangeOf(info leases.Info) status.Range {
@@ -72,7 +80,7 @@ func (t *tenure) describe(r *status.Range) dispatch.Stats {
 // nothing because others hold everything is ready. Ask it every few seconds: for
 // how long a range has been nobody's is counted from the first time it was asked.
 func (p *Processor) Ready() error {
-	if len(p.manager.Snapshot()) == 0 {
+	if len(p.listed()) == 0 {
 		return errors.New("leases not listed yet")
 	}
 	errs := []error{p.covered(time.Now())}
@@ -87,7 +95,7 @@ func (p *Processor) Ready() error {
 // covered says whether somebody serves each range. A range is nobody's for a
 // while whenever it changes hands.
 func (p *Processor) covered(now time.Time) error {
-	open := p.manager.Uncovered()
+	open := p.opened().Uncovered()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

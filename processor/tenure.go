@@ -11,7 +11,6 @@ import (
 	"github.com/sourcegraph/conc"
 	"go.uber.org/zap"
 
-	"opfeed/internal/epk"
 	"opfeed/internal/logkey"
 	"opfeed/leases"
 	"opfeed/processor/dispatch"
@@ -68,6 +67,9 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 		Waiting:    p.cfg.Waiting,
 		Memory:     p.cfg.Memory,
 		RetryMax:   p.cfg.RetryMax,
+
+		UntilDone:   p.handler.Pending == nil,
+		GiveUpAfter: p.giveUpAfter(),
 	})
 	var group conc.WaitGroup
 	defer group.Wait()
@@ -297,8 +299,7 @@ func (t *tenure) setBlocked(b bool) {
 
 // owns says whether a partition lies in this tenure's range.
 func (t *tenure) owns(partition string) bool {
-	r := t.lease.Range()
-	return epk.Contains(r.MinInclusive, r.MaxExclusive, epk.Of(partition))
+	return t.keys.within(t.lease.Range(), partition)
 }
 
 func (t *tenure) clockSkew() time.Duration {

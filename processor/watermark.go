@@ -8,6 +8,7 @@ import "sync"
 type watermark struct {
 	mu    sync.Mutex
 	pages []*openPage
+	kept  int                       // of them after the last thinning
 	store func(continuation string) // must not block
 }
 
@@ -28,7 +29,26 @@ func (w *watermark) begin(continuation string, n int) *openPage {
 	p := &openPage{continuation: continuation, open: n}
 	w.pages = append(w.pages, p)
 	w.advance()
+	w.thin()
 	return p
+}
+
+// thin drops handled pages behind an open one, all but the last of each row of
+// them: they may be many while one change is tried again and again. What is left
+// is about as much as there are open pages.
+func (w *watermark) thin() {
+	const few = 100
+	if len(w.pages) < few+2*w.kept {
+		return
+	}
+	kept := w.pages[:0]
+	for i, p := range w.pages {
+		if p.open > 0 || i == len(w.pages)-1 || w.pages[i+1].open > 0 {
+			kept = append(kept, p)
+		}
+	}
+	clear(w.pages[len(kept):])
+	w.pages, w.kept = kept, len(kept)
 }
 
 // handled counts one item of a page as handled.

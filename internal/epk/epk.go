@@ -7,8 +7,8 @@
 // bits of the first byte. Keys may differ in length (hierarchical keys are 32
 // digits per level), and a missing tail counts as zeros.
 //
-// Only version 2 of the hash is known here. Containers made by old clients use
-// version 1; their keys cannot be computed with this package.
+// Of computes version 2 of the hash, as V2 does. V1 is for containers made by old
+// clients, or by new ones that leave the version out.
 package epk
 
 import (
@@ -129,3 +129,6 @@ func (c Component) Append(to []byte) []byte {
 	}
 	return to
 }
+
+// Text returns the value of a string component.
+func (c Component) Text() (string, bool) { return c.text, c.kind == kindString }

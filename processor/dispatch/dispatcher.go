@@ -48,6 +48,15 @@ type Config struct {
 	Memory int64
 	// RetryMin and RetryMax bound the backoff after an error; default 1 s, 10 s.
 	RetryMin, RetryMax time.Duration
+	// UntilDone is for callers whom nothing tells again of what is unfinished: a
+	// version is handled only when no further step is owed to it, and keeps its
+	// place of Waiting until then. Without it the first step is enough.
+	UntilDone bool
+	// GiveUpAfter is how long the steps of one version may fail, without a success
+	// in between, until it goes into quarantine; 0: for ever. It is given up only
+	// after five errors, and only if another step has succeeded since the one
+	// before: while everything fails the fault is not the document's.
+	GiveUpAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -83,6 +92,7 @@ type Dispatcher struct {
 	aside      map[*entry]context.CancelCauseFunc // of looks aside that run
 	active     int                                // entries waiting or running
 	memory     int64
+	worked     time.Time // when a step last succeeded
 }
 
 // New returns a dispatcher that does nothing until Run.
@@ -195,11 +205,16 @@ func (d *Dispatcher) offer(l look) ([]func(), error) {
 	e := d.entries[l.change.Key]
 	if e != nil {
 		e.sighted = time.Now()
-		if shared, done := e.share(l); shared {
+		if shared, done := e.share(l, d.cfg.UntilDone); shared {
 			d.release(&l)
 			d.compare(e, l.change)
 			return done, nil
 		}
+	}
+	if e != nil && e.state != running && !l.slot {
+		// It takes the place of the one that it replaces: what mends a document
+		// must not wait behind it.
+		l.slot, e.slot = e.slot, false
 	}
 	if !l.slot {
 		select {

@@ -17,9 +17,11 @@ const (
 // look is a version that wants a step.
 type look struct {
 	change  Change
-	handled []func() // told once the first step returned
-	slot    bool     // counts against Config.Waiting
-	poison  string   // reason of a quarantine that is not stored yet
+	handled []func()  // told once the first step returned, or the last: Config.UntilDone
+	slot    bool      // counts against Config.Waiting
+	poison  string    // reason of a quarantine that is not stored yet
+	failing time.Time // of the first of the errors in a row; zero: none
+	failed  time.Time // of the last of them
 }
 
 // lane is where it waits for what it wants.
@@ -53,8 +55,9 @@ type entry struct {
 // share says whether l needs no step of its own: its version is known already,
 // or it was only listed and its key is in hand. It returns the callbacks to call
 // now; the others are called with the step that they share. A look aside is not
-// shared: the first step has returned long ago, and this one may hang.
-func (e *entry) share(l look) (shared bool, done []func()) {
+// shared: the first step has returned long ago, and this one may hang. untilDone
+// is Config.UntilDone.
+func (e *entry) share(l look, untilDone bool) (shared bool, done []func()) {
 	etag := l.change.ETag
 	same := etag != "" && etag == e.change.ETag
 	switch {
@@ -65,7 +68,8 @@ func (e *entry) share(l look) (shared bool, done []func()) {
 	case e.state == settled, e.poison != "", l.change.Source != List:
 		return false, nil
 	}
-	if (e.state == waiting || e.state == running) && e.lane() != asides || e.poison != "" {
+	first := (e.state == waiting || e.state == running) && e.lane() != asides
+	if first || e.poison != "" || untilDone && e.state != settled {
 		e.handled = append(e.handled, l.handled...)
 		return true, nil
 	}

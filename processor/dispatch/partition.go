@@ -10,6 +10,8 @@ import (
 
 	"github.com/sourcegraph/conc"
 	"github.com/sourcegraph/conc/panics"
+
+	"opfeed/internal/logkey"
 )
 
 // partition is the work of one busy partition. Its lanes belong to the
@@ -121,8 +123,11 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	defer d.mu.Unlock()
 	defer d.settleIdle()
 	d.active--
-	d.release(&e.look)
+	d.stepped(e)
 	d.forgetDocument(e)
+	if reason, hopeless := d.judge(e, out, err); hopeless {
+		out, err, reread = Outcome{Verdict: Quarantine, Reason: reason}, nil, false
+	}
 	if err == nil {
 		e.change.Seen, e.change.Late = out.Seen, false
 		e.change.Aside = out.Aside && out.Verdict == Again
@@ -141,6 +146,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	case superseded:
 	case err != nil:
 		e.change.Attempt++
+		handled = d.owe(e, handled)
 		d.schedule(e, d.retryAfter(e.change.Attempt, err))
 	case out.Verdict == Quarantine:
 		e.change.Document, e.change.Attempt = nil, 0
@@ -150,13 +156,17 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	case recheck && out.Verdict != Done:
 		e.change.Document, e.change.Attempt, e.change.Aside = nil, 0, false
 		e.change.Session = cmp.Or(session, e.change.Session)
+		handled = d.owe(e, handled)
 		d.schedule(e, 0)
 	case out.Verdict == Again:
 		e.change.Attempt = 0
+		handled = d.owe(e, handled)
 		d.schedule(e, out.After)
 	case out.Verdict == Done:
+		d.release(&e.look)
 		delete(d.entries, e.change.Key)
 	default:
+		d.release(&e.look)
 		e.state = settled
 		e.change.Document, e.change.Seen = nil, nil
 	}
@@ -169,7 +179,7 @@ func (d *Dispatcher) settle(e *entry, err error) []func() {
 	defer d.mu.Unlock()
 	defer d.settleIdle()
 	d.active--
-	d.release(&e.look)
+	d.stepped(e)
 	handled, superseded := d.supersede(e)
 	switch {
 	case superseded:
@@ -179,6 +189,7 @@ func (d *Dispatcher) settle(e *entry, err error) []func() {
 		d.schedule(e, d.cfg.backoff(e.change.Attempt-1))
 		return nil
 	default:
+		d.release(&e.look)
 		e.state, e.quarantined, e.poison = settled, true, ""
 		e.change.Document, e.change.Seen = nil, nil
 	}
@@ -200,9 +211,53 @@ func (d *Dispatcher) supersede(e *entry) (handled []func(), superseded bool) {
 		return append(handled, next.handled...), false
 	}
 	next.change.Seen = e.change.Seen
+	d.release(&e.look)
 	e.look = *next
 	d.enqueue(e)
 	return handled, true
+}
+
+// stepped gives the place of an entry's version back after its first step, unless
+// it is to be kept until the last.
+func (d *Dispatcher) stepped(e *entry) {
+	if !d.cfg.UntilDone {
+		d.release(&e.look)
+	}
+}
+
+// owe keeps the callbacks of an entry that has steps before it, and returns those
+// of what is handled all the same.
+func (d *Dispatcher) owe(e *entry, handled []func()) []func() {
+	if d.cfg.UntilDone {
+		e.handled = handled
+		return nil
+	}
+	return handled
+}
+
+// leastErrors is how often a step must fail before its version is given up.
+const leastErrors = 5
+
+// judge notes how a step has ended, and says why its version is given up, if so.
+func (d *Dispatcher) judge(e *entry, out Outcome, err error) (reason string, hopeless bool) {
+	now := time.Now()
+	if err == nil {
+		e.failing = time.Time{}
+		if out.Verdict != Quarantine {
+			d.worked = now
+		}
+		return "", false
+	}
+	if e.failing.IsZero() {
+		e.failing = now
+	}
+	others := d.worked.After(e.failed)
+	e.failed = now
+	errs, during := e.change.Attempt+1, now.Sub(e.failing)
+	if d.cfg.GiveUpAfter <= 0 || errs < leastErrors || during < d.cfg.GiveUpAfter || !others {
+		return "", false
+	}
+	return fmt.Sprintf("given up after %d errors in %s: %s", errs, during.Round(time.Second), logkey.Words(err)), true
 }
 
 // retryAfter is the pause after an error: the one it asks for, if it does.
