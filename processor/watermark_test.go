@@ -40,6 +40,32 @@ func TestWatermarkPassesOnOnlyWhatIsHandled(t *testing.T) {
 	}
 }
 
+// TestWatermarkKeepsFewPages has one item that is tried for ever, and many pages
+// behind it.
+func TestWatermarkKeepsFewPages(t *testing.T) {
+	t.Parallel()
+	var stored []string
+	w := watermark{store: func(c string) { stored = append(stored, c) }}
+	stuck := w.begin("0", 1)
+	var late *openPage
+	for n := 1; n <= 100000; n++ {
+		p := w.begin(fmt.Sprint(n), 1)
+		if n == 50000 {
+			late = p
+			continue
+		}
+		w.handled(p)
+	}
+	if len(w.pages) > 200 || len(stored) > 0 {
+		t.Fatalf("%d pages are kept, stored %q", len(w.pages), stored)
+	}
+	w.handled(stuck)
+	w.handled(late)
+	if !slices.Equal(stored, []string{"49999", "100000"}) {
+		t.Errorf("stored %q", stored)
+	}
+}
+
 // FuzzWatermark handles items in any order: a position passed on never moves
 // back and never passes an open item.
 func FuzzWatermark(f *testing.F) {
