@@ -32,8 +32,13 @@
 //     not; when it was superseded by a newer version that waits; or when it
 //     needed no step. A quarantined one is handled once its record is stored. No
 //     submission waits for a look aside but a newer version that finds it running.
+//   - With Config.UntilDone, for callers without a list of what is pending, a
+//     submission is handled not before its key leaves "pending" for good: Done,
+//     settled, or superseded. Until then it counts against Config.Waiting.
+//   - A version that fails for Config.GiveUpAfter, while other steps succeed, is
+//     quarantined. If all steps fail nothing is: that is nobody's own fault.
 //   - What waits for its first look is bounded by Config.Waiting: Submit blocks.
-//     What is pending is a heap of due times, bounded in memory: beyond
+//     A newer version takes the place of the one that it replaces. What is pending is a heap of due times, bounded in memory: beyond
 //     Config.Memory documents are dropped and read again.
 //   - Losing the context of Run cancels the work: nothing more is reported as
 //     handled.
