@@ -59,9 +59,9 @@
 //	                             version                                batch of a lease, if that fails
 //	order                        one document: never two versions at    one batch of a range at a time
 //	                             once, none after a newer one
-//	one that fails               is tried again alone                   fails its batch, which holds up
+//	a change that fails          is tried again alone                   fails its batch, which holds up
 //	                                                                    the range
-//	one that fails for ever      is quarantined and seen                stops its range for ever
+//	and does so for ever         is quarantined and seen                stops its range for ever
 //	stored is a position         before which all is handled            of the last batch
 //	and at once at the start     yes, before anything is delivered      no
 //	a crash repeats              what was not handled, and what was     the last batch

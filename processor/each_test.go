@@ -197,7 +197,7 @@ func TestHopelessChangeIsGivenUp(t *testing.T) {
 			}
 			return nil
 		})
-		first := l.start(inproc.New(l.emu))
+		first := l.start(inproc.New(l.emu), seldom)
 		time.Sleep(time.Second)
 		l.put(doc{ID: "bad", Value: "1", Op: "poison"})
 		live := func(d time.Duration) {
@@ -226,7 +226,7 @@ func TestHopelessChangeIsGivenUp(t *testing.T) {
 			t.Errorf("tried %d times in half an hour", tried)
 		}
 		first.stop()
-		second := l.start(inproc.New(l.emu))
+		second := l.start(inproc.New(l.emu), seldom)
 		live(time.Minute)
 		if l.called("bad") != tried || len(second.Snapshot().Quarantined) != 1 {
 			t.Errorf("after the restart: tried %d times more, quarantined %+v", l.called("bad")-tried, second.Snapshot().Quarantined)
@@ -261,24 +261,27 @@ func (l *library) removeRecords() {
 	}
 }
 
+// seldom lets long tests read the feed now and then.
+func seldom(c *processor.Config) { c.FeedInterval = 5 * time.Second }
+
 // TestOutageIsNoDocumentsFault: while everything fails nothing is given up, and
 // afterwards everything is handled.
 func TestOutageIsNoDocumentsFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLibrary(t, stringKey, 2)
-		r := l.start(inproc.New(l.emu))
+		r := l.start(inproc.New(l.emu), seldom, func(c *processor.Config) { c.GiveUpAfter = 2 * time.Minute })
 		time.Sleep(time.Second)
 		want := map[string][]string{}
 		l.put(doc{ID: "before", Value: "1"})
-		time.Sleep(time.Second)
+		time.Sleep(10 * time.Second)
 		l.failing(func(processor.Item, doc) error { return errAway })
 		want["before"] = []string{"1"}
-		for n := range 60 {
+		for n := range 30 {
 			id := fmt.Sprint("o", n)
 			l.write(fmt.Sprintf(`["s%d"]`, n%7), doc{ID: id, Partition: fmt.Sprint("s", n%7), Value: "1"})
 			want[id] = []string{"1"}
-			time.Sleep(2 * time.Minute)
+			time.Sleep(20 * time.Second)
 		}
 		if q := r.Snapshot().Quarantined; len(q) != 0 {
 			t.Errorf("quarantined in an outage: %d", len(q))
@@ -363,7 +366,12 @@ func TestEachKilledAtEveryRequest(t *testing.T) {
 	for _, applied := range []bool{false, true} {
 		t.Run(fmt.Sprintf("applied=%v", applied), func(t *testing.T) {
 			t.Parallel()
-			for n := int64(1); n <= 60; n++ {
+			// Every other request before it is applied, the rest after: each takes a while.
+			first := int64(1)
+			if applied {
+				first = 2
+			}
+			for n := first; n <= 60; n += 2 {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { eachKilledAt(t, n, applied) })
 				})

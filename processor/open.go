@@ -138,7 +138,7 @@ func databaseOf(containerRID string) (string, error) {
 func hostOf(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Hostname() == "" {
-		return "", errors.New("Endpoint must be the account's URL, such as Client.Endpoint() gives it")
+		return "", fmt.Errorf("Endpoint %.100q is no URL, such as Client.Endpoint() gives it", endpoint) //nolint:staticcheck // the name of a field
 	}
 	return u.Hostname(), nil
 }

@@ -142,6 +142,8 @@ func TestRunRefuses(t *testing.T) {
 				}
 				deps := l.deps(inproc.New(l.emu))
 				deps.Monitored, deps.Leases = l.container(inproc.New(l.emu), c.monitored), l.container(inproc.New(l.emu), c.leases)
+				registry := prometheus.NewRegistry()
+				deps.Metrics = registry
 				handler := processor.Each(l.each)
 				if c.handler != nil {
 					handler = c.handler(l)
@@ -164,6 +166,9 @@ func TestRunRefuses(t *testing.T) {
 				}
 				if s := p.Snapshot(); len(s.Ranges) != 0 {
 					t.Errorf("snapshot: %+v", s)
+				}
+				if left, err := registry.Gather(); err != nil || len(left) > 0 {
+					t.Errorf("metrics are left: %v, %v", left, err)
 				}
 				if p.Run(ctx) == nil {
 					t.Error("it runs a second time")

@@ -124,6 +124,7 @@ type Processor struct {
 	aside      *dispatch.Gate
 	quarantine *quarantine
 	metrics    *metrics
+	registered *registrations
 
 	mu        sync.Mutex
 	ran       bool
@@ -147,8 +148,10 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 	if deps.Log == nil {
 		deps.Log = zap.NewNop()
 	}
-	m, err := newMetrics(deps.Metrics)
+	registered := &registrations{Registerer: deps.Metrics}
+	m, err := newMetrics(registered)
 	if err != nil {
+		registered.withdraw()
 		return nil, err
 	}
 	p := &Processor{
@@ -164,14 +167,17 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 		aside:      dispatch.NewGate(cfg.Aside),
 		quarantine: newQuarantine(deps.Leases, deps.LeasePrefix, deps.Instance, cfg.QuarantineTTL),
 		metrics:    m,
+		registered: registered,
 		tenures:    map[string]*tenure{},
 	}
 	if deps.LeasePrefix != "" {
-		if err := p.lead(deps.LeasePrefix); err != nil {
-			return nil, err
-		}
+		err = p.lead(deps.LeasePrefix)
 	}
-	return p, m.collect(p.gather)
+	if err = errors.Join(err, m.collect(p.gather)); err != nil {
+		registered.withdraw()
+		return nil, err
+	}
+	return p, nil
 }
 
 // check reports what is missing, all at once.
@@ -200,7 +206,7 @@ func (p *Processor) lead(prefix string) error {
 		Ranges:   p.liveRanges,
 		Now:      p.deps.Now,
 		Log:      p.deps.Log,
-		Metrics:  p.deps.Metrics,
+		Metrics:  p.registered,
 	})
 	if err != nil {
 		return err
@@ -222,7 +228,9 @@ func (p *Processor) opened() *leases.Manager {
 // Run holds leases and serves their ranges until ctx ends; then it stops
 // reading, lets work drain, stores positions, gives the leases back and returns
 // nil. It stays up while Cosmos DB is away. It fails if a container is not as it
-// must be, does not exist, or may not be read. It may be called once.
+// must be, does not exist, or may not be read. It may be called once; when it
+// returns its metrics are gone from the registry, so that another processor can
+// take its place.
 func (p *Processor) Run(ctx context.Context) error {
 	p.mu.Lock()
 	again := p.ran
@@ -231,6 +239,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if again {
 		return errors.New("run processor: it has run before")
 	}
+	defer p.registered.withdraw()
 	if err := p.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped, not failed
