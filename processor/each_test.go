@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,48 @@ func TestOneVersionAtATime(t *testing.T) {
 			t.Errorf("%d documents at once, want 5", most)
 		}
 	})
+}
+
+// TestOneAfterTheOther: with one place for each partition key its documents follow
+// each other as the feed has them, however long each takes.
+func TestOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	for _, beside := range []int{1, 8} {
+		t.Run(fmt.Sprint(beside), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLibrary(t, stringKey, 1)
+				var mu sync.Mutex
+				ended := map[string][]int{}
+				l.failing(func(i processor.Item, _ doc) error {
+					n, err := strconv.Atoi(i.ID)
+					time.Sleep(time.Duration(n*7%5) * 100 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					ended[i.Partition] = append(ended[i.Partition], n)
+					return err
+				})
+				for n := range 60 {
+					key := fmt.Sprint("s", n%3)
+					l.write(fmt.Sprintf(`[%q]`, key), doc{ID: strconv.Itoa(n), Partition: key, Value: "1"})
+				}
+				l.start(inproc.New(l.emu), fromBeginning, func(c *processor.Config) { c.LooksBeside = beside })
+				time.Sleep(time.Minute)
+				mu.Lock()
+				defer mu.Unlock()
+				sorted := true
+				for partition, numbers := range ended {
+					if len(numbers) != 20 {
+						t.Errorf("%s: %v", partition, numbers)
+					}
+					sorted = sorted && slices.IsSorted(numbers)
+				}
+				if len(ended) != 3 || sorted != (beside == 1) {
+					t.Errorf("in order: %t, of %d partitions", sorted, len(ended))
+				}
+			})
+		})
+	}
 }
 
 // TestHopelessChangeIsGivenUp: one document fails for ever, the others do not.
