@@ -21,6 +21,7 @@ import (
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/fault"
 	"opfeed/internal/inproc"
+	"opfeed/leases"
 	"opfeed/processor"
 )
 
@@ -463,6 +464,60 @@ func eachKilledAt(t *testing.T, n int64, applied bool) {
 	l.start(inproc.New(l.emu), fromBeginning)
 	time.Sleep(25 * time.Second) // a lease that was not given back expires after 10
 	l.wantDone(want)
+}
+
+// TestLostLeaseEndsTheCall: a replica whose requests hang loses its lease in the
+// middle of a call. The call is told so, and the next owner makes it anew.
+func TestLostLeaseEndsTheCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, stringKey, 1)
+		told := make(chan error, 1)
+		l.hang = func(ctx context.Context, i processor.Item) error {
+			if i.ID != "slow" || l.called("slow") > 1 {
+				return nil
+			}
+			if err := i.Trusted(); err != nil {
+				t.Errorf("not trusted from the start: %v", err)
+			}
+			<-ctx.Done()
+			if err := i.Trusted(); !errors.Is(err, leases.ErrLost) {
+				t.Errorf("trusted after the loss: %v", err)
+			}
+			told <- context.Cause(ctx)
+			return ctx.Err()
+		}
+		var frozen atomic.Bool
+		first := l.deps(&faulty{next: inproc.New(l.emu), before: func(req *http.Request) error {
+			if frozen.Load() {
+				<-req.Context().Done()
+				return req.Context().Err()
+			}
+			return nil
+		}})
+		l.startWith(first)
+		time.Sleep(time.Second)
+		l.put(doc{ID: "slow", Value: "1"})
+		l.put(doc{ID: "quick", Value: "1"})
+		time.Sleep(time.Second)
+		frozen.Store(true)
+		second := l.deps(inproc.New(l.emu))
+		second.Instance = "second"
+		l.startWith(second)
+		time.Sleep(20 * time.Second)
+		select {
+		case err := <-told:
+			if !errors.Is(err, leases.ErrLost) {
+				t.Errorf("the call ended with %v", err)
+			}
+		default:
+			t.Error("the call goes on")
+		}
+		l.wantDone(map[string][]string{"slow": {"1"}, "quick": {"1"}})
+		if n := l.called("quick"); n > 2 {
+			t.Errorf("%d calls for the other document", n)
+		}
+	})
 }
 
 // TestEachInAStorm: half of all requests are refused, the function fails now and

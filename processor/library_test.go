@@ -30,9 +30,10 @@ type library struct {
 	key  string // the header of the partition that put writes to
 
 	mu    sync.Mutex
-	calls map[string]int                      // of the function, by document
-	done  map[string][]string                 // document → values for which it returned nil, each once in a row
-	fail  func(i processor.Item, d doc) error // nil: it never does
+	calls map[string]int                                    // of the function, by document
+	done  map[string][]string                               // document → values for which it returned nil, each once in a row
+	fail  func(i processor.Item, d doc) error               // nil: it never does
+	hang  func(ctx context.Context, i processor.Item) error // the same; to be set before the start
 }
 
 // stringKey is the definition that most containers have.
@@ -118,15 +119,20 @@ func (l *library) write(key string, document any) {
 }
 
 // each is the user's function.
-func (l *library) each(_ context.Context, i processor.Item) error {
+func (l *library) each(ctx context.Context, i processor.Item) error {
 	var d doc
 	if err := json.Unmarshal(i.Document, &d); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	l.calls[i.ID]++
-	fail := l.fail
+	fail, hang := l.fail, l.hang
 	l.mu.Unlock()
+	if hang != nil {
+		if err := hang(ctx, i); err != nil {
+			return err
+		}
+	}
 	if fail != nil {
 		if err := fail(i, d); err != nil {
 			return err
