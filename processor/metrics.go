@@ -83,17 +83,21 @@ func (m *metrics) register(collectors ...prometheus.Collector) error {
 // gauges are the numbers of one moment.
 type gauges struct {
 	waiting, running, pending, leftAlone, quarantined int
-	oldestRead                                        float64 // seconds since the last read of the most silent range
+	oldestRead                                        float64          // seconds since the last read of the most silent range
+	lag                                               map[string]int64 // of each held range, by its token
 }
 
 type gaugeCollector struct {
 	gather func() gauges
 	descs  []*prometheus.Desc
+	lag    *prometheus.Desc
 }
 
 func newGaugeCollector(gather func() gauges) *gaugeCollector {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
-	return &gaugeCollector{gather: gather, descs: []*prometheus.Desc{
+	return &gaugeCollector{gather: gather, lag: prometheus.NewDesc("opfeed_feed_lag_transactions",
+		"Transactions from the first change that is not handled to the end of the feed, of each held range, as of its last read.",
+		[]string{"range"}, nil), descs: []*prometheus.Desc{
 		desc("opfeed_changes_waiting", "Changes that wait for a step."),
 		desc("opfeed_changes_running", "Changes with a step under way."),
 		desc("opfeed_changes_pending", "Changes that are due again later."),
@@ -108,6 +112,7 @@ func (c *gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d
 	}
+	ch <- c.lag
 }
 
 // Collect implements prometheus.Collector.
@@ -119,5 +124,8 @@ func (c *gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i, d := range c.descs {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i])
+	}
+	for token, lag := range g.lag {
+		ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(lag), token)
 	}
 }

@@ -68,6 +68,9 @@ func rangeOf(info leases.Info) status.Range {
 func (t *tenure) describe(r *status.Range) dispatch.Stats {
 	stats := t.dispatcher.Stats()
 	r.Waiting, r.Running, r.Pending = stats.Waiting, stats.Running, stats.Pending
+	if lag, known := t.watermark.lag(); known {
+		r.Lag = &lag
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.LastRead, r.LastChange = t.lastRead, t.lastChange
@@ -130,8 +133,11 @@ func (t *tenure) ready(now time.Time) error {
 
 // gather sums up the gauges.
 func (p *Processor) gather() gauges {
-	var g gauges
+	g := gauges{lag: map[string]int64{}}
 	for _, t := range p.held() {
+		if lag, known := t.watermark.lag(); known {
+			g.lag[t.lease.Token()] = lag
+		}
 		stats := t.dispatcher.Stats()
 		g.waiting += stats.Waiting
 		g.running += stats.Running

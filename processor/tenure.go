@@ -211,6 +211,7 @@ func (t *tenure) noteRead(page feed.Page) {
 		result = resultItems
 	}
 	t.metrics.reads.WithLabelValues(result).Inc()
+	t.watermark.saw(page)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -225,9 +226,9 @@ func (t *tenure) noteRead(page feed.Page) {
 
 // deliver routes the items of a page and opens it in the watermark.
 func (t *tenure) deliver(stop context.Context, page feed.Page) error {
-	open := t.watermark.begin(page.Continuation, len(page.Items))
-	handled := func() { t.watermark.handled(open) }
+	open := t.watermark.begin(page.Continuation, lsnsOf(page.Items))
 	for _, item := range page.Items {
+		handled := func() { t.watermark.handled(open, item.LSN) }
 		route := t.route(item.Document)
 		t.metrics.items.WithLabelValues(actionNames[route.Action]).Inc()
 		if err := t.submitItem(stop, page, item, route, handled); err != nil {

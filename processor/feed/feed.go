@@ -38,6 +38,10 @@ type Page struct {
 	RequestCharge float64 // request units, all requests of the read together
 }
 
+// End is the LSN of the session token: where the feed ended. It is not known when
+// that token is unreadable.
+func (p Page) End() (lsn int64, known bool) { return parseSession(p.Session) }
+
 // Item is one changed document in its present version.
 type Item struct {
 	Document json.RawMessage // as it came; any JSON value

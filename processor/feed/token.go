@@ -87,9 +87,15 @@ func sameRange(a, b azcosmos.FeedRange) bool {
 // sameEnd: the end of the key space is "FF", or left open.
 func sameEnd(a, b string) bool { return cmp.Or(a, "FF") == cmp.Or(b, "FF") }
 
-// sessionLSN reads the LSN from a session token as .NET's estimator does:
-// "0:12345" and "0:-1#12345#1=1" are both 12345. 0 when there is none.
+// sessionLSN is parseSession, and 0 when there is no LSN.
 func sessionLSN(token string) int64 {
+	n, _ := parseSession(token)
+	return n
+}
+
+// parseSession reads the LSN from a session token as .NET's estimator does:
+// "0:12345" and "0:-1#12345#1=1" are both 12345.
+func parseSession(token string) (lsn int64, ok bool) {
 	if _, rest, ok := strings.Cut(token, ":"); ok {
 		token = rest
 	}
@@ -100,7 +106,7 @@ func sessionLSN(token string) int64 {
 	}
 	n, err := strconv.ParseInt(part, 10, 64)
 	if err != nil || n < 0 {
-		return 0
+		return 0, false
 	}
-	return n
+	return n, true
 }

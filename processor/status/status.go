@@ -39,9 +39,12 @@ type Range struct {
 	LastChange   time.Time `json:"lastChange,omitzero"` // last read that brought an item
 	Listed       bool      `json:"listed"`              // the list on takeover succeeded
 	Blocked      bool      `json:"blocked"`             // reading is paused by a full queue
-	Waiting      int       `json:"waiting"`
-	Running      int       `json:"running"`
-	Pending      int       `json:"pending"`
+	// Lag is how many transactions lie between the first change that is not
+	// handled and the end of the feed, as of LastRead; absent while not known.
+	Lag     *int64 `json:"lag,omitempty"`
+	Waiting int    `json:"waiting"`
+	Running int    `json:"running"`
+	Pending int    `json:"pending"`
 }
 
 // Quarantined is one document put aside.
