@@ -123,7 +123,7 @@ func (w *writer) attempt(ctx context.Context, release bool) (result verdict, wai
 	}
 	next.Timestamp = w.m.now()
 	if p.number > 0 { // else whatever is stored is the position
-		next.Continuation = p.continuation
+		next.Continuation, next.Start = p.continuation, ""
 	}
 	offered, _ := w.t.untold()
 	next.Offer = offered.String()

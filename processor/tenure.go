@@ -132,8 +132,9 @@ func (t *tenure) read(stop context.Context) error {
 // what is pending, and returns the page.
 func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 	stored := t.lease.Lease().Continuation
+	start := t.start()
 	page, err := t.readPage(stop, func(ctx context.Context) (feed.Page, error) {
-		switch start := t.cfg.Start; {
+		switch {
 		case stored != "":
 			return t.readFrom(ctx, stored)
 		case start.beginning:
@@ -147,7 +148,7 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 	if err != nil {
 		return page, err
 	}
-	if stored == "" && t.cfg.Start == (Start{}) {
+	if stored == "" && start == (Start{}) {
 		// Whoever takes over before the first checkpoint must not start from a
 		// later now.
 		if err := t.lease.CheckpointNow(stop, page.Continuation); err != nil {
