@@ -11,8 +11,8 @@ const introduction = `# Configuration
 
 <!-- Written by "make config" from the code. Do not edit. -->
 
-` + "`opfeed run`" + ` is configured by environment variables alone. ` + "`opfeed operations`" + ` takes the same ones, and needs
-those of Cosmos DB.
+` + "`opfeed run`" + ` is configured by environment variables alone. ` + "`opfeed operations`, `opfeed leases` and `opfeed lag`" + `
+take the same ones, and need those of Cosmos DB.
 
 - A variable set to the empty string counts as not set.
 - A duration is a number with its unit: ` + "`250ms`, `10s`, `1m30s`" + `.

@@ -29,6 +29,8 @@ const usage = `usage: opfeed COMMAND
 
   run         serve until SIGTERM or SIGINT; a second one ends at once
   operations  list operations, show one, take one out of quarantine; see opfeed operations help
+  leases      list who reads which range, free one, read one from elsewhere; see opfeed leases help
+  lag         how far each range is behind the end of its change feed; --json for programs
   config      print all environment variables as a table in Markdown
   version     print which build this is
   help        print this
@@ -73,8 +75,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	if code, ok := parse(top, args, stdout, stderr); !ok {
 		return code
 	}
-	if top.Arg(0) == "operations" {
+	switch top.Arg(0) {
+	case "operations":
 		return operate(ctx, top.Args()[1:], stdout, stderr, environ)
+	case "leases":
+		return manageLeases(ctx, top.Args()[1:], stdout, stderr, environ)
+	case "lag":
+		return showLag(ctx, top.Args()[1:], stdout, stderr, environ)
 	}
 	command := commands[top.Arg(0)]
 	if command == nil {
@@ -134,6 +141,22 @@ func parse(f *flag.FlagSet, args []string, stdout, stderr io.Writer) (int, bool)
 		return refuse(stderr, err.Error()), false
 	default:
 		return exitOK, true
+	}
+}
+
+// parseAround takes flags before, between and after arguments, which it returns.
+func parseAround(f *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		if f.NArg() == 0 {
+			return rest, nil
+		}
+		if ended := len(args) - f.NArg(); ended > 0 && args[ended-1] == "--" {
+			return append(rest, f.Args()...), nil // nothing behind it is a flag
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"opfeed/internal/operator"
-	"opfeed/internal/service"
 )
 
 const operationsUsage = `usage: opfeed operations COMMAND
@@ -90,16 +89,7 @@ func operate(ctx context.Context, args []string, stdout, stderr io.Writer, envir
 	if command.id {
 		id = rest[0]
 	}
-	cfg, err := service.LoadForCommand(environ)
-	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "opfeed: wrong configuration (see opfeed config):\n%v\n", err)
-		return exitUsage
-	}
-	if err := command.open(ctx, stdout, cfg, f, id); err != nil {
-		_, _ = fmt.Fprintf(stderr, "opfeed: %s\n", operator.Words(err))
-		return exitFailure
-	}
-	return exitOK
+	return withOperator(ctx, stderr, environ, func(o *operator.Operator) error { return command.run(ctx, o, stdout, f, id) })
 }
 
 // parse takes flags before, between and after arguments.
@@ -115,30 +105,6 @@ func (c operationsCommand) parse(name string, args []string) (f operationsFlags,
 			set.BoolVar(&f.json, "json", false, "")
 		}
 	}
-	for {
-		if err := set.Parse(args); err != nil {
-			return f, nil, err
-		}
-		if set.NArg() == 0 {
-			return f, rest, nil
-		}
-		if ended := len(args) - set.NArg(); ended > 0 && args[ended-1] == "--" {
-			return f, append(rest, set.Args()...), nil // nothing behind it is a flag
-		}
-		rest, args = append(rest, set.Arg(0)), set.Args()[1:]
-	}
-}
-
-func (c operationsCommand) open(ctx context.Context, stdout io.Writer, cfg service.Config, f operationsFlags, id string) error {
-	stores, err := service.Open(ctx, cfg, service.Deps{})
-	if err != nil {
-		return err
-	}
-	defer stores.Close()
-	o, err := operator.New(cfg.Operations, operator.Deps{
-		Resources: stores.Resources, Leases: stores.Leases, LeasePrefix: stores.LeasePrefix, CS: stores.CS})
-	if err != nil {
-		return err
-	}
-	return c.run(ctx, o, stdout, f, id)
+	rest, err = parseAround(set, args)
+	return f, rest, err
 }

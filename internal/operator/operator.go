@@ -1,23 +1,28 @@
 package operator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"opfeed/cs"
 	"opfeed/internal/logkey"
+	"opfeed/leases"
 	"opfeed/processor"
+	"opfeed/processor/feed"
 	"opfeed/processor/operations"
 )
 
 // Deps are what an Operator works with.
 type Deps struct {
 	Resources   *azcosmos.ContainerClient // operations and resources
-	Leases      *azcosmos.ContainerClient // quarantine records
+	Leases      *azcosmos.ContainerClient // leases and quarantine records
 	LeasePrefix string                    // as the replicas have it; see leases.Prefix
+	LeaseExpiry time.Duration             // as the replicas have it; 0 is the default
 	CS          *cs.Client                // nil: Cluster Service is not asked
 }
 
@@ -25,6 +30,9 @@ type Deps struct {
 type Operator struct {
 	viewer  *operations.Viewer
 	records *processor.Records
+	leases  *leases.Store
+	feed    *feed.Reader
+	expiry  time.Duration
 }
 
 // New returns an Operator. It does no I/O.
@@ -36,7 +44,13 @@ func New(cfg operations.Config, deps Deps) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure operator: %w", err)
 	}
-	return &Operator{viewer: viewer, records: processor.NewRecords(deps.Leases, deps.LeasePrefix)}, nil
+	return &Operator{
+		viewer:  viewer,
+		records: processor.NewRecords(deps.Leases, deps.LeasePrefix),
+		leases:  leases.NewStore(deps.Leases, deps.LeasePrefix),
+		feed:    feed.NewReader(deps.Resources, 1, leaseTimeout),
+		expiry:  cmp.Or(deps.LeaseExpiry, leases.DefaultConfig().Expiry),
+	}, nil
 }
 
 // refusal is an answer that is no result: its text is for people as it is.

@@ -71,7 +71,7 @@ func TestEstimate(t *testing.T) {
 }
 
 // Where there is no position there is no number, and no request.
-func TestLagWithoutAPosition(t *testing.T) {
+func TestFieldBug18LagWithoutAPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &service{ranges: whole0}
 		s.add("20", `{"id":"x","_lsn":LSN}`)
@@ -127,7 +127,7 @@ func TestLagIsOneRequestOfOneItem(t *testing.T) {
 
 // A range that was split while nobody read it, or is split right now, has the
 // lag of its children, in whatever state azcosmos' cache is.
-func TestLagOfASplitRange(t *testing.T) {
+func TestFieldBug18LagOfASplitRange(t *testing.T) {
 	for _, cached := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			server, container := ranged(t, cosmosemu.Options{}, 1)
