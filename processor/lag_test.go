@@ -166,6 +166,8 @@ func holding(held <-chan struct{}) processor.Handler {
 				return dispatch.Outcome{}, nil
 			}, nil
 		},
+		// With a list, what is pending holds up no position.
+		Pending: func(context.Context, processor.PendingRequest, func(dispatch.Change)) error { return nil },
 	}
 }
 

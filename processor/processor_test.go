@@ -463,6 +463,6 @@ func killedAt(t *testing.T, n int64, applied bool) {
 	time.Sleep(time.Second)
 	first.stop()
 	w.start(inproc.New(w.emu), fromBeginning)
-	time.Sleep(15 * time.Second) // a lease that was not given back expires after 10
+	time.Sleep(20 * time.Second) // a lease that was not given back expires after 10, the lock of the first start is not waited for after 15
 	w.wantHandled(want)
 }
