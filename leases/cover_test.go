@@ -138,7 +138,7 @@ func TestCover(t *testing.T) {
 					t.Errorf("%s: %q, want %q", what, pair[0], pair[1])
 				}
 			}
-			if clear := test.create+test.replace+test.wait+test.outdated+test.surplus == ""; clear != (v.unclear() == "") {
+			if plain := test.create+test.replace+test.wait+test.outdated+test.surplus == ""; plain != (v.unclear() == "") {
 				t.Errorf("unclear: %q", v.unclear())
 			}
 		})

@@ -113,7 +113,7 @@ func (m *Manager) Run(ctx context.Context, serve Serve) error {
 	// The tenures outlast ctx until their leases have found other hosts.
 	group, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(group, cancel)()
+	context.AfterFunc(group, cancel)
 	var running conc.WaitGroup
 	defer func() {
 		cancel()

@@ -169,7 +169,7 @@ func (p *plan) take() []string {
 			free = append(free, d.ID)
 		}
 	}
-	rest := append(expired, free...)
+	rest := slices.Concat(expired, free)
 	n := min(len(rest), max(p.many-mine, 0))
 	p.count[p.self.StartID] = mine + n
 	return append(take, rest[:n]...)

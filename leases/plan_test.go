@@ -80,7 +80,7 @@ func (s share) seen(now time.Time) (hosts []Host, seen []Observed) {
 		for range n {
 			d := Document{Owner: id, StartID: id}
 			if i < s.leaving {
-				d.Offer = "H9 H9"
+				d.Offer = Host{"H9", "H9"}.String()
 			}
 			add(d, 0, false)
 		}
@@ -218,14 +218,14 @@ func TestPlanHandsOver(t *testing.T) {
 		asks int
 		want int
 	}{
-		"all it has too many":      {share{others: []int{0}, mine: 8}, "H0 H0", 4, 4},
-		"no more than its share":   {share{others: []int{0}, mine: 8}, "H0 H0", 8, 4},
-		"the other has enough":     {share{others: []int{4}, mine: 4}, "H0 H0", 1, 0},
-		"the other has one less":   {share{others: []int{3}, mine: 4}, "H0 H0", 1, 0 + 1},
-		"nobody knows who asks":    {share{others: []int{0}, mine: 8}, "H7 H7", 4, 0},
+		"all it has too many":      {share{others: []int{0}, mine: 8}, Host{"H0", "H0"}.String(), 4, 4},
+		"no more than its share":   {share{others: []int{0}, mine: 8}, Host{"H0", "H0"}.String(), 8, 4},
+		"the other has enough":     {share{others: []int{4}, mine: 4}, Host{"H0", "H0"}.String(), 1, 0},
+		"the other has one less":   {share{others: []int{3}, mine: 4}, Host{"H0", "H0"}.String(), 1, 0 + 1},
+		"nobody knows who asks":    {share{others: []int{0}, mine: 8}, Host{"H7", "H7"}.String(), 4, 0},
 		"it asks itself":           {share{others: []int{0}, mine: 8}, "S1 me", 4, 0},
-		"a third asks":             {share{others: []int{0, 0}, mine: 6}, "H1 H1", 3, 2},
-		"the other is about to go": {share{others: []int{1}, mine: 8, leaving: 1}, "H0 H0", 2, 0},
+		"a third asks":             {share{others: []int{0, 0}, mine: 6}, Host{"H1", "H1"}.String(), 3, 2},
+		"the other is about to go": {share{others: []int{1}, mine: 8, leaving: 1}, Host{"H0", "H0"}.String(), 2, 0},
 	} {
 		hosts, seen := asked(test.share, test.by, test.asks)
 		got := Plan(now, self, hosts, seen).HandOver
