@@ -66,7 +66,7 @@ func DefaultConfig() Config {
 		LogLevel:        "info",
 		LogFormat:       FormatJSON,
 		Listen:          ":8080",
-		ShutdownTimeout: 9 * time.Second,
+		ShutdownTimeout: 12 * time.Second,
 	}
 }
 

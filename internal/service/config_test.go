@@ -183,7 +183,7 @@ func TestVariables(t *testing.T) {
 		"OPFEED_CS_URL": "", "OPFEED_FEED_INTERVAL": "250ms", "OPFEED_SWEEP_INTERVAL": "10s", "OPFEED_LIST_INTERVAL": "1m",
 		"OPFEED_REGISTRY_INTERVAL": "10m", "OPFEED_LEASE_EXPIRY": "10s", "OPFEED_PROCESSOR_NAME": "opfeed",
 		"OPFEED_START": "now", "OPFEED_INSTANCE": "host name and a random suffix", "OPFEED_LOG_LEVEL": "info",
-		"OPFEED_LOG_FORMAT": "json", "OPFEED_LISTEN": ":8080", "OPFEED_SHUTDOWN_TIMEOUT": "9s",
+		"OPFEED_LOG_FORMAT": "json", "OPFEED_LISTEN": ":8080", "OPFEED_SHUTDOWN_TIMEOUT": "12s",
 	} {
 		if have, ok := described[name]; !ok || have != preset {
 			t.Errorf("%s: have default %q (described: %t), want %q", name, have, ok, preset)

@@ -41,8 +41,10 @@ func (c *Config) Validate() error {
 		problem("LOG_FORMAT", "is neither json nor console")
 	}
 	problem("LISTEN", checkListen(c.Listen))
-	if c.ShutdownTimeout <= c.Processor.DrainTimeout {
-		problem("SHUTDOWN_TIMEOUT", "must be more than "+Prefix+"DRAIN_TIMEOUT")
+	// Leases are offered to others for two listings, the work drains, and what is
+	// left of them is given back.
+	if least := 2*c.Leases.AcquireInterval + c.Processor.DrainTimeout + c.Leases.CallTimeout; c.ShutdownTimeout < least {
+		problem("SHUTDOWN_TIMEOUT", fmt.Sprintf("must be at least %s: twice %sLEASE_ACQUIRE_INTERVAL, %[2]sDRAIN_TIMEOUT and %[2]sLEASE_CALL_TIMEOUT", least, Prefix))
 	}
 	var err error
 	if len(own.List) > 0 {
