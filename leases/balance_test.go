@@ -50,8 +50,10 @@ func TestBalance(t *testing.T) {
 			// One of two that start together may take the other's share at first.
 			t.Errorf("%d tenures: leases go to and fro", n)
 		}
-		go c.stop()
+		both := make(chan struct{})
+		go func() { c.stop(); close(both) }()
 		b.stop()
+		<-both
 		left := time.Now()
 		w.guard(2*interval, a)
 		if n := len(a.holding()); n != 6 {

@@ -22,26 +22,32 @@ const lookout = 200 * time.Millisecond
 func (m *Manager) pursue(ctx context.Context, d Document, take func(Document)) {
 	ctx, cancel := context.WithTimeout(ctx, 3*m.cfg.AcquireInterval)
 	defer cancel()
-	if me := m.self.String(); d.Request != me {
-		// Neither timestamp nor renewal: an owner that has died must not look
-		// alive for it.
-		d.Request = me
-		if _, err := m.try(ctx, m.store.Replace, d); err != nil {
-			return // the next listing shows what it is now
-		}
-		m.log.Info("lease asked for", zap.String(logkey.Lease, d.Token), zap.String(logkey.Owner, d.Owner))
-	}
+	owner, before := d.StartID, d.Request // of somebody who needs it less, or is gone
 	for ; ctx.Err() == nil; sleep(ctx, lookout) {
-		now, err := m.look(ctx, d.ID)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case d.StartID == m.self.StartID && d.Owner == m.self.Instance:
+			take(d)
 			return
-		case err != nil:
-		case now.Owner == m.self.Instance && now.StartID == m.self.StartID:
-			take(now)
+		case d.StartID != owner:
+			return // it went to somebody else
+		case hostOf(d.Request) == m.self:
+		case d.Request != before:
+			return // somebody else asks, too
+		default:
+			// Neither timestamp nor renewal: an owner that has died must not look
+			// alive for it. If its own write came first, the next one is tried.
+			next := d
+			next.Request = m.self.String()
+			if _, err := m.try(ctx, m.store.Replace, next); err == nil {
+				m.log.Info("lease asked for", zap.String(logkey.Lease, d.Token), zap.String(logkey.Owner, d.Owner))
+			}
+		}
+		now, err := m.look(ctx, d.ID)
+		if errors.Is(err, ErrNotFound) {
 			return
-		case hostOf(now.Request) != m.self:
-			return // somebody else asks, or has it
+		}
+		if err == nil {
+			d = now
 		}
 	}
 }
