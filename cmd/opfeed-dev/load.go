@@ -73,13 +73,17 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cosmosURL := fs.String("cosmos", "", "`URL` of the Cosmos DB emulator")
 	keyFile := fs.String("cosmos-key-file", "", "`file` with the key of the account; default: the emulators' well-known key")
 	csURL := fs.String("cs", "", "`URL` of the Cluster Service simulator")
-	serviceURL := fs.String("service", "", "`URL` of a replica of opfeed, to ask it what it quarantined, recovered and left alone; without it that is not measured")
+	var serviceURLs []string
+	fs.Func("service", "`URL` of a replica of opfeed, to ask it what it holds, quarantined, recovered and left alone; once for each replica; without it that is not measured", func(url string) error {
+		serviceURLs = append(serviceURLs, url)
+		return nil
+	})
 	seed := fs.Uint64("seed", 1, "the same seed gives the same operations")
 	if code, done := parse(fs, args, stdout, stderr); done {
 		return code
 	}
 	c := t.config(*seed)
-	c.CosmosURL, c.CosmosKey, c.ClusterServiceURL, c.ServiceURL = *cosmosURL, cosmosemu.WellKnownKey, *csURL, *serviceURL
+	c.CosmosURL, c.CosmosKey, c.ClusterServiceURL, c.ServiceURLs = *cosmosURL, cosmosemu.WellKnownKey, *csURL, serviceURLs
 	c.Drain = loadWait
 	if *keyFile != "" {
 		key, err := os.ReadFile(*keyFile)

@@ -1,6 +1,6 @@
 // Command opfeed-dev runs everything that opfeed needs on one machine: an
 // emulated Cosmos DB, a simulated Cluster Service, a front end that starts
-// operations, and, with up, one replica of the service itself.
+// operations, and, with up, replicas of the service itself.
 package main
 
 import (
@@ -25,7 +25,7 @@ const usage = `Usage: opfeed-dev COMMAND [FLAGS]
 
 Commands:
   up      emulated Cosmos DB, simulated Cluster Service, front end and one
-          replica of opfeed, in one process; nothing else is needed
+          or more replicas of opfeed, in one process; nothing else is needed
   cosmos  the emulated Cosmos DB alone, database and containers created
   cs      the simulated Cluster Service alone
   load    the front end alone, against "cosmos" and "cs"

@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"opfeed/processor/status"
 )
 
 func TestUsage(t *testing.T) {
@@ -24,8 +28,9 @@ func TestUsage(t *testing.T) {
 		"help of a command": {[]string{"up", "-h"}, exitOK, "-subscriptions"},
 		"unknown flag":      {[]string{"up", "--nope"}, exitUsage, "-nope"},
 		"an argument":       {[]string{"up", "now"}, exitUsage, `unexpected argument "now"`},
-		"replicas":          {[]string{"up", "--replicas", "2"}, exitUsage, "only one replica can run"},
-		"no replica":        {[]string{"up", "--replicas", "0"}, exitUsage, "must be 1"},
+		"no replica":        {[]string{"up", "--replicas", "0"}, exitUsage, "--replicas 0: must be 1 to 9"},
+		"replicas":          {[]string{"up", "--replicas", "10"}, exitUsage, "--replicas 10: must be 1 to 9"},
+		"ranges":            {[]string{"up", "--ranges", "-1"}, exitUsage, "--ranges -1: must be 1 to 100"},
 		"rate":              {[]string{"up", "--rate", "0"}, exitUsage, "rate 0"},
 		"all problems":      {[]string{"up", "--rate", "-1", "--subscriptions", "0", "--speed", "0"}, exitUsage, "speed"},
 		"log level":         {[]string{"up", "--log-level", "loud"}, exitUsage, "--log-level"},
@@ -161,6 +166,94 @@ func TestUpBeginsWithTheURLs(t *testing.T) {
 	_, _ = io.Copy(io.Discard, r)
 	<-ended
 }
+
+// Replicas have a name and an address each, and share the leases.
+func TestUpWithReplicas(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--replicas", "3", "--ranges", "4"}, w, w)
+		_ = w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	urls := map[string]string{} // by name
+	for len(urls) < 3 && lines.Scan() {
+		if f := strings.Fields(lines.Text()); len(f) > 2 && f[0] == "opfeed" {
+			urls[f[1]] = f[2]
+		}
+	}
+	shows := false // who holds what
+	for !shows && lines.Scan() {
+		shows = strings.Contains(lines.Text(), "replica-1: ") && strings.Contains(lines.Text(), ", replica-3: ")
+	}
+	if len(urls) != 3 || !shows {
+		t.Errorf("addresses %v, live line: %v", urls, shows)
+	}
+	others := 0 // sightings of what another holds
+	for name, url := range urls {
+		s := snapshotOf(t, url)
+		if s.Instance != name || len(s.Ranges) != 4 {
+			t.Errorf("%s answers %+v", name, s)
+		}
+		for _, lease := range s.Ranges {
+			if lease.Owner != name && urls[lease.Owner] != "" {
+				others++
+			}
+		}
+	}
+	if others == 0 {
+		t.Error("no replica sees a lease of another")
+	}
+	cancel()
+	_, _ = io.Copy(io.Discard, r)
+	<-ended
+}
+
+func snapshotOf(t *testing.T, url string) (s status.Snapshot) {
+	t.Helper()
+	resp, err := http.Get(url + "/api/v1/snapshot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// What is taken is passed over, but for the first address.
+func TestListenOn(t *testing.T) {
+	var taken net.Listener
+	var ports []int
+	for range 20 { // others may have the port before the one that is taken
+		var err error
+		if taken, err = listen(t.Context(), "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		all, err := listenOn(t.Context(), fmt.Sprintf("127.0.0.1:%d", portOf(taken)-1), 3)
+		if err != nil {
+			continue
+		}
+		for _, l := range all {
+			ports = append(ports, portOf(l))
+			_ = l.Close()
+		}
+		break
+	}
+	if port := portOf(taken); len(ports) != 3 || ports[0] != port-1 || ports[1] <= port || ports[2] <= ports[1] {
+		t.Errorf("ports %v, %d was taken", ports, port)
+	}
+	if all, err := listenOn(t.Context(), taken.Addr().String(), 2); err == nil {
+		t.Errorf("an address that is taken was passed over for %v", all)
+	}
+}
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func exported(t *testing.T, r io.Reader, variable string) string {
 	t.Helper()

@@ -153,7 +153,7 @@ func (s *servers) serve(ctx context.Context, address string, h http.Handler) (st
 		return "", err
 	}
 	if s.failed == nil {
-		s.failed = make(chan error, 8)
+		s.failed = make(chan error, 16) // more than there are servers
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	s.list = append(s.list, server)

@@ -154,5 +154,8 @@ func summary(r workload.Report) string {
 			parts = append(parts, strings.Join(states, ", "))
 		}
 	}
+	if len(r.Replicas) > 1 {
+		parts = append(parts, workload.Owners(r.Replicas))
+	}
 	return strings.Join(parts, " | ")
 }

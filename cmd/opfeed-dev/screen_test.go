@@ -27,6 +27,13 @@ func TestSummary(t *testing.T) {
 	if got := summary(r); got != want {
 		t.Errorf("have %q\nwant %q", got, want)
 	}
+	r.Replicas = []workload.Replica{{Instance: "replica-1", Ranges: []string{"0", "2"}}, {Instance: "replica-2"}}
+	if got := summary(r); got != want+" | replica-1: 0 2, replica-2: none" {
+		t.Errorf("of two replicas: %q", got)
+	}
+	if r.Replicas = r.Replicas[:1]; summary(r) != want {
+		t.Errorf("of one replica: %q", summary(r))
+	}
 	if got := summary(workload.Report{}); strings.Contains(got, "|") {
 		t.Errorf("of nothing: %q", got)
 	}

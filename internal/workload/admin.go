@@ -131,22 +131,34 @@ func (a *admin) do(ctx context.Context, c *http.Client, method, base, path strin
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// watched is what the report needs of the service's snapshot.
+// watched is what the report needs of a replica's snapshot.
 type watched struct {
+	Instance string
+	Ranges   []struct {
+		Token string
+		Mine  bool
+	}
 	LeftAlone   int
-	Quarantined []json.RawMessage
+	Quarantined []struct{ Partition, ID, ETag string }
 	Recovered   int64
 }
 
 var errNoServiceURL = errors.New("no URL of the service was given (load takes it with --service)")
 
-// snapshot asks the service how it is.
-func (a *admin) snapshot(ctx context.Context) (s watched, err error) {
-	if a.cfg.ServiceURL == "" {
-		return s, errNoServiceURL
+// snapshots asks each replica how it is. The error is of the first that did not
+// answer; the others are returned.
+func (a *admin) snapshots(ctx context.Context) (answered []watched, err error) {
+	if len(a.cfg.ServiceURLs) == 0 {
+		return nil, errNoServiceURL
 	}
-	if err := a.do(ctx, a.watcher, http.MethodGet, a.cfg.ServiceURL, "/api/v1/snapshot", nil, &s); err != nil {
-		return s, fmt.Errorf("the service did not answer: %w", err)
+	for _, url := range a.cfg.ServiceURLs {
+		var s watched
+		switch failed := a.do(ctx, a.watcher, http.MethodGet, url, "/api/v1/snapshot", nil, &s); {
+		case failed == nil:
+			answered = append(answered, s)
+		case err == nil:
+			err = fmt.Errorf("the service did not answer: %w", failed)
+		}
 	}
-	return s, nil
+	return answered, err
 }

@@ -22,13 +22,13 @@ const (
 type Config struct {
 	CosmosURL         string
 	CosmosKey         string
-	Database          string // default "opfeed"
-	Resources         string // default "Resources"
-	PartitionKeys     string // default "PartitionKeys"
-	Locks             string // default "Locks"; "-" for none
-	Billing           string // default none: what is to be paid for is not checked
-	ClusterServiceURL string // the simulator: its journal is read, too
-	ServiceURL        string // optional: where the service's /api/v1/snapshot is
+	Database          string   // default "opfeed"
+	Resources         string   // default "Resources"
+	PartitionKeys     string   // default "PartitionKeys"
+	Locks             string   // default "Locks"; "-" for none
+	Billing           string   // default none: what is to be paid for is not checked
+	ClusterServiceURL string   // the simulator: its journal is read, too
+	ServiceURLs       []string // optional: where the replicas of the service are; each has an /api/v1/snapshot
 
 	Rate          float64       // operations a second, evenly spaced, the first at once
 	Subscriptions int           // how many subscriptions the traffic is spread over

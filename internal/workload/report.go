@@ -31,6 +31,8 @@ type Report struct {
 	// Mismatches says in words what is wrong with the operations and documents
 	// that Operations.Mismatched counts, with some of them more than one thing.
 	Mismatches []string `json:"-"`
+	// Replicas are those that answered, in the order in which they were named.
+	Replicas []Replica `json:"-"`
 	// Unmeasured says why Quarantined and Recovered, which only the service
 	// knows, were not measured and are 0; "" if they were.
 	Unmeasured string `json:"-"`
@@ -109,9 +111,10 @@ func (f *FrontEnd) measure(ctx context.Context) (Report, error) {
 	})
 	r.PickupSeconds, r.WriteBackSeconds = timings(es, j)
 	r.ClusterServiceCalls = f.admin.calls(ctx)
-	s, err := f.admin.snapshot(ctx)
+	snapshots, err := f.admin.snapshots(ctx)
+	r.Replicas = replicas(snapshots)
 	if err == nil {
-		r.Quarantined, r.Recovered, r.Operations.LeftAlone = len(s.Quarantined), s.Recovered, s.LeftAlone
+		r.Quarantined, r.Recovered, r.Operations.LeftAlone = together(snapshots)
 		return r, nil
 	}
 	r.Unmeasured = err.Error()
@@ -207,6 +210,9 @@ func (r Report) Words() string {
 	u := r.RequestUnits
 	fmt.Fprintf(&b, "service     %d calls to Cluster Service; %.0f request units (feed %.0f, leases %.0f, locks %.0f, operations %.0f, lists %.0f)\n",
 		r.ClusterServiceCalls, u.Total, u.Feed, u.Leases, u.Locks, u.Operations, u.Lists)
+	if len(r.Replicas) > 1 {
+		fmt.Fprintf(&b, "ranges      %s\n", Owners(r.Replicas))
+	}
 	if r.Unmeasured != "" {
 		fmt.Fprintf(&b, "            quarantined and recovered were not measured: %s\n", r.Unmeasured)
 	} else {

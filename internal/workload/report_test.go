@@ -106,7 +106,11 @@ func TestWhatTheServiceKnows(t *testing.T) {
 			"2 quarantined, 4 recovered"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(c2 *Config) { c2.ServiceURL = c.url })
+			b := newBench(t, func(c2 *Config) {
+				if c.url != "" {
+					c2.ServiceURLs = []string{c.url}
+				}
+			})
 			b.admin.watcher.Transport = inproc.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(snapshot))
@@ -123,6 +127,44 @@ func TestWhatTheServiceKnows(t *testing.T) {
 				t.Errorf("said\n%s\nwant %q", words, c.words)
 			}
 		})
+	}
+}
+
+// Several replicas are taken together; one that is silent makes the sums unknown,
+// and hides none of the others.
+func TestReplicasAreTakenTogether(t *testing.T) {
+	snapshots := map[string]string{
+		"a.test": `{"instance":"a","ranges":[{"token":"0","mine":true},{"token":"1"},{"token":"2","mine":true}],` +
+			`"leftAlone":1,"quarantined":[{"partition":"p","id":"x","etag":"1"},{"partition":"p","id":"y","etag":"2"}],"recovered":2}`,
+		"b.test": `{"instance":"b","ranges":[{"token":"0"},{"token":"1","mine":true},{"token":"2"}],` +
+			`"leftAlone":2,"quarantined":[{"partition":"p","id":"x","etag":"1"}],"recovered":3}`,
+		"c.test": `{"instance":"c","ranges":[]}`,
+	}
+	b := newBench(t, func(c *Config) { c.ServiceURLs = []string{"http://a.test", "http://b.test", "http://c.test"} })
+	b.admin.watcher.Transport = inproc.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, known := snapshots[r.Host]
+		if !known {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write([]byte(body))
+	}))
+	r, err := b.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Operations.LeftAlone != 3 || r.Quarantined != 2 || r.Recovered != 5 || r.Unmeasured != "" {
+		t.Errorf("%d left alone, %d quarantined, %d recovered, %q", r.Operations.LeftAlone, r.Quarantined, r.Recovered, r.Unmeasured)
+	}
+	if words := r.Words(); !strings.Contains(words, "ranges      a: 0 2, b: 1, c: none\n") {
+		t.Errorf("said\n%s", words)
+	}
+
+	delete(snapshots, "a.test")
+	if r, err = b.Measure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r.Unmeasured == "" || r.Quarantined != 0 || Owners(r.Replicas) != "b: 1, c: none" {
+		t.Errorf("without one: unmeasured %q, %d quarantined, %s", r.Unmeasured, r.Quarantined, Owners(r.Replicas))
 	}
 }
 
