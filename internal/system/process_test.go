@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -97,28 +100,43 @@ func build(t *testing.T) string {
 
 // process is a command that runs until the test ends at the latest.
 type process struct {
-	cmd   *exec.Cmd
-	out   *bufio.Scanner
-	ended chan error
+	t         *testing.T
+	prefix    string // of what it says, in the test's log
+	cmd       *exec.Cmd
+	out       *bufio.Scanner
+	said      atomic.Pointer[string] // its last line, where nobody else reads them
+	listening chan string            // the address that its log names
+	ended     chan error
+	gone      chan struct{} // closed after that
 }
 
+// launch starts a command in a process group of its own, so that no signal meant
+// for the test reaches it in passing. It ends with the test, even if it is frozen
+// then or the test dies: its thread is kept until then, since the system tells
+// children when the thread ends that has started them.
 func launch(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	p := &process{cmd: exec.CommandContext(ctx, name, args...), ended: make(chan error, 1)}
+	p := &process{
+		t: t, prefix: filepath.Base(name) + " " + args[0] + ": ", cmd: exec.CommandContext(ctx, name, args...),
+		listening: make(chan string, 1), ended: make(chan error, 1), gone: make(chan struct{}),
+	}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	p.cmd.SysProcAttr = ownGroup()
 	out, in := io.Pipe()
 	p.out = bufio.NewScanner(out)
 	p.cmd.Stdout = in
-	p.cmd.Stderr = logWriter{t: t, prefix: filepath.Base(name) + " " + args[0] + ": "}
-	if err := p.cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	finished := make(chan struct{})
+	p.cmd.Stderr = &lines{each: p.hear}
+	started := make(chan error, 1)
 	go func() {
-		defer close(finished)
-		err := p.cmd.Wait()
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.gone)
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			err = p.cmd.Wait()
+		}
 		_ = in.Close()
 		p.ended <- err
 		close(p.ended)
@@ -126,15 +144,34 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 	if args[0] != "cosmos" && args[0] != "cs" {
 		go func() {
 			for p.out.Scan() { // nobody else reads it
+				line := p.out.Text()
+				p.said.Store(&line)
 			}
 		}()
 	}
 	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGCONT)
 		cancel()
 		_ = out.Close()
-		<-finished
+		<-p.gone
 	})
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
 	return p
+}
+
+// hear takes a line of the process's log: what is more than information goes into
+// the test's.
+func (p *process) hear(line string) {
+	var entry struct{ Level, Msg, Address string }
+	if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "info" {
+		if entry.Msg == "listening" {
+			p.listening <- entry.Address
+		}
+		return
+	}
+	p.t.Logf("%s%s", p.prefix, line)
 }
 
 var export = regexp.MustCompile(`^export (OPFEED_[A-Z_]+=.*)$`)
@@ -161,14 +198,21 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// logWriter puts what a process says into the test's log.
-type logWriter struct {
-	t      *testing.T
-	prefix string
+// lines calls a function for each whole line that is written.
+type lines struct {
+	each func(line string)
+	rest []byte
 }
 
 // Write implements io.Writer.
-func (w logWriter) Write(p []byte) (int, error) {
-	w.t.Logf("%s%s", w.prefix, strings.TrimSpace(string(p)))
-	return len(p), nil
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		l.each(string(line))
+		l.rest = rest
+	}
 }
