@@ -5,13 +5,14 @@ GO ?= go
 ARGS ?=
 FUZZTIME ?= 10s
 SEEDS ?= 100
-COUNT ?= 100000
+SEED ?= 1
+TIMES ?= 5
 SHORT ?=
 STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint faults chaos limits failover idle mutants conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint faults chaos kills handover failover limits idle mutants conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -40,6 +41,14 @@ faults: ## the service for a simulated hour under each fault in turn: about 6 mi
 chaos: ## two replicas under random faults, restarts and freezes, for SEEDS seeds (100)
 	$(GO) test -timeout 2h -run TestChaos ./internal/system -chaos.seeds=$(SEEDS)
 
+kills: COUNT ?= 200
+kills: ## three replicas as processes, killed and frozen COUNT (200) times as SEED (1) says, under load: about 17 minutes
+	@set -o pipefail; $(GO) test -count 1 -timeout 2h -v -run '^TestKills$$' ./internal/system -kills.count=$(COUNT) -kills.seed=$(SEED) | grep --line-buffered -v '^=== \|^ *process_test.go'
+
+handover: ## how long a range waits for its next owner when a process is killed, and when it is stopped, TIMES (5) each: 5 minutes; STRICT=1 fails if too long
+	@set -o pipefail; $(GO) test -count 1 -timeout 1h -v -run '^TestFailover$$' ./internal/system -failover.times=$(TIMES) $(if $(STRICT),-failover.strict) | grep --line-buffered -v '^=== \|^ *process_test.go'
+
+mutants: COUNT ?= 100000
 mutants: ## the service over COUNT (100000) mutated copies of documents: about 6 minutes of an idle core
 	@set -o pipefail; $(GO) test -timeout 2h -v -run '^TestMutants$$' ./internal/system -mutants.count=$(COUNT) | grep --line-buffered -v '^=== \|^ *logger.go'
 

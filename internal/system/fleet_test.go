@@ -3,7 +3,12 @@ package system_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +29,7 @@ type fleet struct {
 	cosmosURL, csURL string
 	leases           *leaseWatch
 	seats            []*seat
+	tellApart        bool // Cluster Service knows the replicas by their names
 }
 
 // seat is where one replica runs, and after its end the next. Each has a name of
@@ -35,11 +41,13 @@ type seat struct {
 	url   string // "" until it is asked for
 }
 
-func newFleet(t *testing.T, ranges, seats int, env ...string) *fleet {
+// newFleet starts all but the replicas; begin starts those. Cluster Service works
+// so many times faster than the real one.
+func newFleet(t *testing.T, ranges, seats, speed int, env ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, bin: build(t)}
 	cosmos := launch(t, nil, filepath.Join(f.bin, "opfeed-dev"), "cosmos", "--listen", "127.0.0.1:0", "--ranges", fmt.Sprint(ranges))
-	cs := launch(t, nil, filepath.Join(f.bin, "opfeed-dev"), "cs", "--listen", "127.0.0.1:0", "--speed", "300")
+	cs := launch(t, nil, filepath.Join(f.bin, "opfeed-dev"), "cs", "--listen", "127.0.0.1:0", "--speed", fmt.Sprint(speed))
 	account, service := cosmos.exports(t, 5), cs.exports(t, 1)
 	f.cosmosURL, f.csURL = exported(account[0]), exported(service[0])
 	f.env = append(append(account, service...), env...)
@@ -50,14 +58,18 @@ func newFleet(t *testing.T, ranges, seats int, env ...string) *fleet {
 	for range seats {
 		f.seats = append(f.seats, &seat{})
 	}
+	return f
+}
+
+func (f *fleet) begin() {
+	f.t.Helper()
 	for i := range f.seats {
 		f.start(i)
 	}
 	for i := range f.seats {
 		f.ready(i)
 	}
-	f.until("every range has an owner", func() bool { return f.leases.held() == ranges })
-	return f
+	f.until("every range has an owner", func() bool { return len(f.leases.all()) > 0 && f.leases.held() == len(f.leases.all()) })
 }
 
 func exported(variable string) string {
@@ -71,8 +83,29 @@ func (f *fleet) start(i int) {
 	s := f.seats[i]
 	s.lives++
 	s.name, s.url = fmt.Sprintf("replica-%d.%d", i+1, s.lives), ""
-	s.process = launch(f.t, append([]string{"OPFEED_INSTANCE=" + s.name}, f.env...), filepath.Join(f.bin, "opfeed"), "run")
-	s.prefix = s.name + ": "
+	env := append(slices.Clone(f.env), "OPFEED_INSTANCE="+s.name)
+	if f.tellApart {
+		env = append(env, "OPFEED_CS_URL="+f.underName(s.name))
+	}
+	s.process = launch(f.t, env, filepath.Join(f.bin, "opfeed"), "run")
+}
+
+// underName is Cluster Service for one replica: its requests go on under its name.
+func (f *fleet) underName(name string) string {
+	f.t.Helper()
+	target, err := url.Parse(f.csURL)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Set("User-Agent", name)
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // of replicas that died meanwhile
+	})
+	f.t.Cleanup(proxy.Close)
+	return proxy.URL
 }
 
 // ready waits until the replica says that it is.
@@ -209,6 +242,10 @@ func (l *traffic) report(t *testing.T, operations int) workload.Report {
 	t.Helper()
 	if err := <-l.ended; err != nil {
 		t.Errorf("load: %v", err)
+	}
+	<-l.read
+	for _, line := range l.wrong {
+		t.Error(line)
 	}
 	var r workload.Report
 	body, err := os.ReadFile(l.file)

@@ -105,7 +105,9 @@ type process struct {
 	cmd       *exec.Cmd
 	out       *bufio.Scanner
 	said      atomic.Pointer[string] // its last line, where nobody else reads them
-	listening chan string            // the address that its log names
+	wrong     []string               // what it says of mismatches; complete when read is closed
+	read      chan struct{}
+	listening chan string // the address that its log names
 	ended     chan error
 	gone      chan struct{} // closed after that
 }
@@ -118,8 +120,13 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	p := &process{
-		t: t, prefix: filepath.Base(name) + " " + args[0] + ": ", cmd: exec.CommandContext(ctx, name, args...),
-		listening: make(chan string, 1), ended: make(chan error, 1), gone: make(chan struct{}),
+		t: t, prefix: filepath.Base(name) + " " + args[0], cmd: exec.CommandContext(ctx, name, args...),
+		listening: make(chan string, 1), ended: make(chan error, 1), gone: make(chan struct{}), read: make(chan struct{}),
+	}
+	for _, v := range env {
+		if instance, named := strings.CutPrefix(v, "OPFEED_INSTANCE="); named {
+			p.prefix = instance
+		}
 	}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	p.cmd.SysProcAttr = ownGroup()
@@ -143,11 +150,19 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 	}()
 	if args[0] != "cosmos" && args[0] != "cs" {
 		go func() {
+			defer close(p.read)
 			for p.out.Scan() { // nobody else reads it
 				line := p.out.Text()
 				p.said.Store(&line)
+				if strings.HasPrefix(line, "mismatch: ") {
+					p.wrong = append(p.wrong, line)
+				}
 			}
 		}()
+	}
+	if err := <-started; err != nil {
+		cancel()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGCONT)
@@ -155,9 +170,6 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 		_ = out.Close()
 		<-p.gone
 	})
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
 
@@ -167,11 +179,14 @@ func (p *process) hear(line string) {
 	var entry struct{ Level, Msg, Address string }
 	if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "info" {
 		if entry.Msg == "listening" {
-			p.listening <- entry.Address
+			select {
+			case p.listening <- entry.Address:
+			default:
+			}
 		}
 		return
 	}
-	p.t.Logf("%s%s", p.prefix, line)
+	p.t.Logf("%s: %s", p.prefix, line)
 }
 
 var export = regexp.MustCompile(`^export (OPFEED_[A-Z_]+=.*)$`)

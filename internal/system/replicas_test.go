@@ -13,7 +13,8 @@ func TestReplicasAsProcesses(t *testing.T) {
 	const ranges = 6
 	// The next owner settles anew, and the simulator shows the state from before
 	// for up to 20 s.
-	f := newFleet(t, ranges, 3, "OPFEED_SETTLE_TIME=21s", "OPFEED_SWEEP_INTERVAL=4s")
+	f := newFleet(t, ranges, 3, 300, "OPFEED_SETTLE_TIME=21s", "OPFEED_SWEEP_INTERVAL=4s")
+	f.begin()
 	load := f.load(12*time.Second, "--rate", "5")
 	f.until("operations are under way", func() bool { return load.live() != "" })
 
