@@ -16,7 +16,7 @@ import (
 	"opfeed/internal/workload"
 )
 
-// How often TestFailover tries each, and whether it may fail; `make failover`.
+// How often TestFailover tries each, and whether it may fail; `make handover`.
 var (
 	failoverTimes  = flag.Int("failover.times", 0, "how often TestFailover kills and how often it stops a replica; 0: it is skipped")
 	failoverStrict = flag.Bool("failover.strict", false, "TestFailover fails if a crash costs more than 15 s, or a hand-over more than 1 s")
@@ -37,7 +37,7 @@ const (
 // an event is that of the slowest range that the replica had.
 func TestFailover(t *testing.T) {
 	if *failoverTimes == 0 {
-		t.Skip("SKIPPED: takes 20 s a try; make failover")
+		t.Skip("SKIPPED: takes 20 s a try; make handover")
 	}
 	const ranges, replicas, subscriptions, rate = 3, 3, 240, 60
 	// A list shows all objects, those of others' ranges, too.
