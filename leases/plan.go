@@ -23,6 +23,9 @@ type Observed struct {
 	Since time.Time
 	// Patience is how long the lease may stay so until it has expired.
 	Patience time.Duration
+	// Asked is when this process first saw the present request. Whoever is not
+	// known and has asked a while ago is gone; before, it may be new.
+	Asked time.Time
 	// Held: this Manager holds the lease, or is about to.
 	Held bool
 	// Outdated: its range was split or merged, or others cover it. Whoever gets
@@ -190,6 +193,7 @@ func (p *plan) request() []string {
 		d := o.Document
 		asking := hostOf(d.Request).StartID
 		_, lives := p.hosts[asking]
+		gone := d.Request == "" || !lives && p.now.Sub(o.Asked) >= o.Patience
 		switch {
 		case o.Outdated, o.Vanished, !p.owned(o), d.StartID == "", p.now.Before(o.NotBefore):
 		case hostOf(d.Offer).StartID == p.self.StartID:
@@ -198,7 +202,7 @@ func (p *plan) request() []string {
 		case asking == p.self.StartID && p.count[d.StartID] > p.few:
 			mine++ // it is on its way
 		case asking == p.self.StartID:
-		case !lives, p.count[asking] > had: // who asks is gone, or needs it less
+		case gone, p.count[asking] > had: // or needs it less
 			byHost[d.StartID] = append(byHost[d.StartID], d.ID)
 		}
 	}

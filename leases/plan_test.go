@@ -249,6 +249,14 @@ func TestPlanHandsOver(t *testing.T) {
 	if hosts, seen := (share{mine: 5}).seen(now); len(Offers(now, self, hosts, seen)) != 0 {
 		t.Error("something is offered to nobody")
 	}
+	// A request of somebody unknown stands for a while: it may be new.
+	for age, want := range map[time.Duration]int{0: 0, planExpiry - 1: 0, planExpiry: 1} {
+		asked := []Observed{{Document: Document{ID: "p..1", Owner: "H0", StartID: "H0", Request: Host{"H7", "H7"}.String()}, Since: now, Patience: planExpiry, Asked: now.Add(-age)},
+			{Document: Document{ID: "p..2", Owner: "H0", StartID: "H0", Request: Host{"H7", "H7"}.String()}, Since: now, Patience: planExpiry, Asked: now.Add(-age)}}
+		if got := Plan(now, self, nil, asked); len(got.Request) != want {
+			t.Errorf("asked by somebody unknown %s ago: %+v", age, got)
+		}
+	}
 	// Who is offered something asks for it, share or not.
 	offered := []Observed{{Document: Document{ID: "p..1", Owner: "H0", StartID: "H0", Offer: self.String()}, Since: now, Patience: planExpiry},
 		{Document: Document{ID: "p..2", Owner: "me", StartID: "S1"}, Since: now, Patience: planExpiry, Held: true}}

@@ -40,6 +40,8 @@ type sighting struct {
 	epoch, renewal int64
 	etag           string // of documents that have no start id of ours
 	since          time.Time
+	request        string
+	asked          time.Time // since when it is that
 }
 
 func newWatch(m *Manager) *watch {
@@ -118,12 +120,15 @@ func (w *watch) list(ctx context.Context) ([]Document, []Presence, error) {
 func (w *watch) sight(now time.Time, list []Document) {
 	seen := make(map[string]sighting, len(list))
 	for _, d := range list {
-		s := sighting{owner: d.Owner, startID: d.StartID, epoch: d.Epoch, renewal: d.Renewal, since: now}
+		s := sighting{owner: d.Owner, startID: d.StartID, epoch: d.Epoch, renewal: d.Renewal, since: now, request: d.Request, asked: now}
 		if d.StartID == "" || d.Version == Unreadable || d.ID != w.m.store.ID(d.Token) {
 			s.etag = d.ETag
 		}
 		if before := w.seen[d.ID]; before.same(s) {
 			s.since = before.since
+		}
+		if before := w.seen[d.ID]; before.request == s.request && !before.asked.IsZero() {
+			s.asked = before.asked
 		}
 		seen[d.ID] = s
 	}
@@ -173,7 +178,7 @@ func (w *watch) observe(v view) []Observed {
 		w.tell(v, d, standings[i])
 		replaced := standings[i] == outdated || standings[i] == surplus
 		observed = append(observed, Observed{
-			Document: d, Since: v.since[d.ID], Patience: v.patience(d), Held: held[d.ID], NotBefore: notBefore[d.ID],
+			Document: d, Since: v.since[d.ID], Patience: v.patience(d), Asked: w.seen[d.ID].asked, Held: held[d.ID], NotBefore: notBefore[d.ID],
 			Outdated: replaced && w.settled, Vanished: standings[i] == idle || replaced && !w.settled,
 		})
 	}
