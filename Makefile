@@ -7,12 +7,14 @@ FUZZTIME ?= 10s
 SEEDS ?= 100
 SEED ?= 1
 TIMES ?= 5
+FIRST ?= 2000
+BUGS ?=
 SHORT ?=
 STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint faults chaos kills handover failover limits idle mutants conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint faults chaos kills handover simulate soak bugs failover limits idle mutants conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -47,6 +49,16 @@ kills: ## three replicas as processes, killed and frozen COUNT (200) times as SE
 
 handover: ## how long a range waits for its next owner when a process is killed, and when it is stopped, TIMES (5) each: 5 minutes; STRICT=1 fails if too long
 	@set -o pipefail; $(GO) test -count 1 -timeout 1h -v -run '^TestFailover$$' ./internal/system -failover.times=$(TIMES) $(if $(STRICT),-failover.strict) | grep --line-buffered -v '^=== \|^ *process_test.go'
+
+simulate: ## clusters under seeded trouble: 60 simulated hours, then 10 with the race detector
+	$(GO) test -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.seeds=400 -simulate.hours=60
+	$(GO) test -race -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.first=1001 -simulate.seeds=64 -simulate.for=10m -simulate.hours=10
+
+soak: ## the same for SEEDS clusters (100) from seed FIRST (2000)
+	$(GO) test -count 1 -timeout 24h -run '^TestSimulate$$' ./internal/simulation -simulate.first=$(FIRST) -simulate.seeds=$(SEEDS)
+
+bugs: ## plant each bug of internal/simulation/bugs alone, and see the simulation find it
+	@internal/simulation/bugs/run $(BUGS)
 
 mutants: COUNT ?= 100000
 mutants: ## the service over COUNT (100000) mutated copies of documents: about 6 minutes of an idle core

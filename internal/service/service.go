@@ -31,6 +31,7 @@ type Deps struct {
 	Listener net.Listener         // nil: Config.Listen is opened; it is closed in the end
 	Log      *zap.Logger          // nil: no log
 	Registry *prometheus.Registry // nil: a new one
+	Now      func() time.Time     // the wall clock, for the timestamp of leases alone; nil: time.Now
 }
 
 // errLate ends a stop that takes too long. What still runs then is left to the

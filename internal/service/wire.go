@@ -51,6 +51,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		Leases:      st.leases,
 		LeasePrefix: st.leasePrefix,
 		Instance:    s.cfg.Instance,
+		Now:         s.deps.Now,
 		Log:         s.log,
 		Metrics:     s.registry,
 	})

@@ -91,8 +91,9 @@ func (o operation) uri() string {
 
 // ask lets ARM find the operation that it is told of.
 func (f *FrontEnd) ask(r *http.Request) (map[string]any, error) {
+	document := r.URL.Query().Get("document")
 	for _, e := range f.ledger.snapshot() {
-		if e.DocumentID == r.URL.Query().Get("document") {
+		if e.DocumentID == document {
 			it, ok, err := f.store.read(r.Context(), e.Partition, e.DocumentID)
 			if err == nil && !ok {
 				err = fmt.Errorf("operation %s is gone", e.ID)

@@ -36,6 +36,9 @@ type Config struct {
 	For           time.Duration // how long operations are started; 0 = until interrupted
 	Drain         time.Duration // how long to wait, after that, until all is terminal
 	Documents     string        // folder of JSON documents to load first; "" = none
+	// Follow is how often the change feed is read when it is at its end, and so the
+	// precision of the terminal times in the report; default 100 ms.
+	Follow time.Duration
 }
 
 // Deps is what the front end needs from its surroundings. The zero value is
@@ -55,7 +58,7 @@ type Deps struct {
 func DefaultConfig() Config {
 	return Config{
 		Database: "opfeed", Resources: "Resources", PartitionKeys: "PartitionKeys", Locks: "Locks",
-		Rate: 2.5, Subscriptions: 50, Seed: 1, Drain: 60 * time.Second,
+		Rate: 2.5, Subscriptions: 50, Seed: 1, Drain: 60 * time.Second, Follow: 100 * time.Millisecond,
 	}
 }
 
@@ -95,6 +98,9 @@ func (c Config) withDefaults() Config {
 	preset(&c.Locks, d.Locks)
 	if c.Drain <= 0 {
 		c.Drain = d.Drain
+	}
+	if c.Follow <= 0 {
+		c.Follow = d.Follow
 	}
 	return c
 }

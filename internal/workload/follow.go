@@ -8,14 +8,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 )
 
-// followInterval is how often the front end reads the change feed; it is also
-// the precision of the terminal times in the report.
-const followInterval = 100 * time.Millisecond
-
-// follow tells the ledger every status that the change feed shows, until ctx
-// ends. Trouble is told once per change of state: the feed is the front end's
+// follow tells the ledger every status that the change feed shows, read every so
+// often, until ctx ends. Trouble is told once per change of state: the feed is the front end's
 // only eye, but it can wait.
-func (s *store) follow(ctx context.Context, l *ledger, say func(string, ...any)) {
+func (s *store) follow(ctx context.Context, every time.Duration, l *ledger, say func(string, ...any)) {
 	whole := azcosmos.FeedRange{MinInclusive: "", MaxExclusive: "FF"}
 	var continuation *string
 	failing := false
@@ -32,7 +28,7 @@ func (s *store) follow(ctx context.Context, l *ledger, say func(string, ...any))
 			say("front end: the change feed can be read again")
 		}
 		continuation = next
-		if !more && sleep(ctx, followInterval) != nil {
+		if !more && sleep(ctx, every) != nil {
 			return
 		}
 	}

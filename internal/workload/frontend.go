@@ -67,7 +67,7 @@ func (f *FrontEnd) Run(ctx context.Context) (Report, error) {
 	defer f.service.close()
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg conc.WaitGroup
-	wg.Go(func() { f.store.follow(following, f.ledger, f.deps.Say) })
+	wg.Go(func() { f.store.follow(following, f.cfg.Follow, f.ledger, f.deps.Say) })
 	defer wg.Wait()
 	defer stop()
 
@@ -189,7 +189,7 @@ func (f *FrontEnd) drain(ctx context.Context) {
 		if f.ledger.pending() == 0 && f.untold() == 0 {
 			return
 		}
-		if sleep(ctx, followInterval) != nil {
+		if sleep(ctx, f.cfg.Follow) != nil {
 			return
 		}
 	}
