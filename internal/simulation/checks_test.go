@@ -3,12 +3,14 @@ package simulation_test
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"opfeed/internal/epk"
 	"opfeed/leases"
+	"opfeed/processor/operations"
 )
 
 // checks are the invariants, held to every request. The account's lock guards
@@ -37,6 +39,7 @@ func newChecks(s *story, a *account) *checks {
 var (
 	timing = leases.DefaultConfig()
 	window = timing.Expiry - timing.Margin // how long after its start a renewal is trusted
+	sweep  = operations.DefaultConfig().PollInterval
 )
 
 // left looks at a request that leaves a replica.
@@ -47,6 +50,9 @@ func (a *account) left(q *request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.checks
+	if q.kind == "query" && q.container == leaseBox {
+		q.who.listings = append(q.who.listings, q.left)
+	}
 	switch {
 	case q.writes() && q.unconditional() && q.kind != "upsert":
 		c.story.violated(4, "%s sends %s %s to %s without a condition", q.who, q.kind, q.id, q.container)
@@ -76,6 +82,9 @@ func (c *checks) leftWrite(q *request) {
 		c.story.violated(4, "%s writes %s for %s by its lease %s, which it must not trust for %v any more",
 			q.who, q.kind, short(q.partition), mine, q.left.Sub(until))
 		return
+	}
+	if !mine.lease.started {
+		c.story.violated(6, "%s writes %s for %s, and its lease %s has no position yet", q.who, q.kind, short(q.partition), mine)
 	}
 	for _, t := range c.tenures {
 		if t.who == q.who || t.startID == mine.startID || t.wrote[q.partition].IsZero() {
@@ -165,10 +174,10 @@ func (a *account) disturb() (over func()) {
 }
 
 // asked notes that a call to Cluster Service, which began then, is over.
-func (a *account) asked(path string, began time.Time) {
+func (a *account) asked(what *url.URL, began time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.checks.documents.asked(path, began)
+	a.checks.documents.asked(what, began)
 }
 
 // hit notes that a fault has hit a replica: what it must do then is not sure.
@@ -190,7 +199,7 @@ func (a *account) probe() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, c := time.Now(), a.checks
-	const patience = 2 * 10 * time.Second // two expiries
+	patience := 2 * timing.Expiry
 	c.tenures = slices.DeleteFunc(c.tenures, func(t *tenure) bool { return now.Sub(t.until()) > 5*time.Minute })
 	if c.quiet(now) <= patience {
 		return
@@ -202,7 +211,7 @@ func (a *account) probe() {
 		}
 	}
 	c.documents.late(c, now.Add(-patience))
-	c.documents.forgotten(c, now.Add(-patience))
+	c.documents.forgotten(c, now.Add(-3*sweep))
 }
 
 // gap gives a part of a range that nobody reads.

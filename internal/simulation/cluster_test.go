@@ -44,6 +44,13 @@ type cluster struct {
 	stray    sync.WaitGroup // requests
 	poisoned []string
 	count    tally
+
+	// For scenes: the first replica dies with this request of its, 0 for none; who
+	// there was, how long each took to stop, and what the front end says.
+	doomFirst int
+	everyone  []*replica
+	stops     []time.Duration
+	report    workload.Report
 }
 
 // tally counts what a cluster went through.
@@ -75,6 +82,8 @@ type replica struct {
 
 	startID string    // of its leases; the account's lock guards it
 	hurt    time.Time // when a fault last hit it; the same
+
+	listings []time.Time // when it listed the leases; the same
 }
 
 func (r *replica) String() string {
@@ -127,7 +136,10 @@ func (c *cluster) start() {
 	c.mu.Lock()
 	c.started++
 	r := &replica{cluster: c, number: c.started, ended: make(chan struct{})}
-	c.alive = append(c.alive, r)
+	c.alive, c.everyone = append(c.alive, r), append(c.everyone, r)
+	if r.number == 1 {
+		r.process.dies = c.doomFirst
+	}
 	c.mu.Unlock()
 
 	cfg := service.DefaultConfig()
@@ -234,8 +246,12 @@ func (c *cluster) quit(r *replica) {
 	}
 	c.story.tell("%s is stopped", r)
 	r.process.thaw()
+	began := time.Now()
 	r.stop()
 	<-r.ended
+	c.mu.Lock()
+	c.stops = append(c.stops, time.Since(began))
+	c.mu.Unlock()
 	c.story.tell("%s has stopped", r)
 }
 
@@ -273,6 +289,7 @@ func (c *cluster) run() tally {
 	}
 	report := c.load(ctx)
 	troubles.Wait()
+	c.report = report
 	c.finish(report)
 	cancel()
 	group.Wait()

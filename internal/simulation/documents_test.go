@@ -1,6 +1,7 @@
 package simulation_test
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -123,20 +124,23 @@ func (s *documents) settled(c *checks, q *request) {
 	}
 }
 
-// asked notes that Cluster Service was asked about an object.
-func (s *documents) asked(path string, began time.Time) {
-	object := strings.TrimSuffix(objectOf(path), "/status")
-	if object == "" {
-		return
-	}
-	for _, v := range s.pending {
-		if v.object == object && !v.at.After(began) {
-			v.asked = time.Now()
+// asked notes that a call to Cluster Service is over. One that names an object is
+// about it; a list is about those in it: it will do for an operation that was asked
+// for before.
+func (s *documents) asked(what *url.URL, began time.Time) {
+	object := strings.TrimSuffix(objectOf(what.Path), "/status")
+	listed := what.Query().Get("search")
+	for at, v := range s.pending {
+		if v.at.After(began) {
+			continue
 		}
-	}
-	for at, v := range s.open {
-		if v.object == object && !v.at.After(began) {
+		id := v.object[strings.LastIndexByte(v.object, '/')+1:]
+		switch {
+		case v.object == object:
+			v.asked = time.Now()
 			delete(s.open, at)
+		case s.open[at] == nil && (strings.Contains(listed, id) || strings.HasPrefix(v.object, object+"/")):
+			v.asked = time.Now()
 		}
 	}
 }
@@ -174,13 +178,14 @@ const listed = time.Minute
 
 // forgotten finds an operation that nobody has asked about since then.
 func (s *documents) forgotten(c *checks, since time.Time) {
-	for _, v := range s.pending {
+	for at, v := range s.pending {
 		if v.excused && v.asked.Add(listed).After(since) {
 			continue // only the next list brings it
 		}
 		if v.asked.Before(since) {
-			c.story.violated(1, "operation %s (LSN %d) is pending, and nobody has asked for %s for %v: %s",
-				short(v.id), v.lsn, v.object, time.Since(v.asked).Round(time.Second), c.words(time.Now()))
+			c.story.violated(1, "operation %s (LSN %d, %s, written %v ago) is pending, and nobody has asked for %s for %v: %s",
+				short(v.id), v.lsn, s.operations[at].status, time.Since(v.at).Round(time.Second), v.object,
+				time.Since(v.asked).Round(time.Second), c.words(time.Now()))
 			return
 		}
 	}

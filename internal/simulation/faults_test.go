@@ -103,6 +103,8 @@ var spells = []spell{
 		{"412", writes, status(http.StatusPreconditionFailed, 0)},
 		{"short", nil, reply(fault.Short, false)},
 	}},
+	{"lagging", ofCosmos, false, []trouble{{"stale", reads, effect{agent: "stale"}}}},
+	{"hung", ofCosmos, true, []trouble{{"feed hangs", feeds, reply(fault.Hang, false)}}},
 	{"away", ofCosmos, true, []trouble{
 		{"503", nil, status(http.StatusServiceUnavailable, 0)},
 		{"hangs", nil, reply(fault.Hang, false)},

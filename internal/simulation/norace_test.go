@@ -6,5 +6,6 @@ import "time"
 
 const (
 	fewSeeds   = 4
+	deathStep  = 4 // of the requests in which TestFieldBug03FirstBatch kills
 	fewMinutes = 10 * time.Minute
 )

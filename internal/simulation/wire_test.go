@@ -17,6 +17,8 @@ import (
 type process struct {
 	mu      sync.Mutex
 	dead    bool
+	dies    int  // with this request to the account; 0: not by number
+	count   int  // of requests
 	doomed  bool // it dies with its next request to the account
 	applied bool // which is applied all the same
 	sent    bool // a frozen process's requests are on their way already
@@ -90,7 +92,8 @@ func (p *process) begin() (alive, last, applied bool) {
 	if p.dead {
 		return false, false, false
 	}
-	if p.doomed {
+	p.count++
+	if p.doomed || p.count == p.dies {
 		p.dead = true
 		return true, true, p.applied
 	}
@@ -224,7 +227,7 @@ func (t *toOther) RoundTrip(r *http.Request) (*http.Response, error) {
 			t.who.hit(name, nil)
 		}
 		r = r.WithContext(context.WithValue(r.Context(), keyEffect, e))
-		defer t.who.cluster.account.asked(r.URL.Path, time.Now())
+		defer t.who.cluster.account.asked(r.URL, time.Now())
 	}
 	t.who.process.wait()
 	resp, err := t.next.RoundTrip(r)
