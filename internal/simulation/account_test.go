@@ -30,6 +30,8 @@ type account struct {
 
 	mu   sync.Mutex // one request at a time: never held while one is delayed
 	live []physical // the ranges of the monitored container
+
+	started time.Time // when a replica last started
 }
 
 // physical is one range of the monitored container.

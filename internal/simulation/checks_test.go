@@ -199,7 +199,12 @@ func (a *account) probe() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, c := time.Now(), a.checks
+	// A replica that starts while the account is away may look for it up to 15 s
+	// after it is back, and only then begins to see what has expired.
 	patience := 2 * timing.Expiry
+	if now.Sub(c.account.started) < time.Minute {
+		patience += 15 * time.Second
+	}
 	c.tenures = slices.DeleteFunc(c.tenures, func(t *tenure) bool { return now.Sub(t.until()) > 5*time.Minute })
 	if c.quiet(now) <= patience {
 		return

@@ -175,6 +175,9 @@ func (c *cluster) start() {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	r.stop = cancel
+	c.account.mu.Lock()
+	c.account.started = time.Now()
+	c.account.mu.Unlock()
 	c.story.tell("%s starts, its clock %v off", r, offset.Round(time.Second))
 	c.leaving.Go(func() {
 		defer close(r.ended)

@@ -41,6 +41,13 @@
 //   - 10 is not checked here: what may be called, and what is logged, does not
 //     depend on how replicas meet.
 //
+// # What does not go wrong here
+//
+// Reads of the account, the database and a container's properties always succeed:
+// azcosmos holds a mutex meanwhile, and who waits for a mutex stops the clock of a
+// bubble. A pause stops what a replica sends and gets, not its timers: what it would
+// do before its timers run, as a process that was stopped does, is not seen.
+//
 // # What is repeatable
 //
 // The seed decides the whole plan (which replica crashes when, how long it

@@ -3,7 +3,6 @@ package simulation_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -25,7 +24,16 @@ type process struct {
 	frozen  chan struct{}
 }
 
-var errDead = errors.New("process was killed")
+// dead is what a killed process gets for all that it sends. The SDK does not try
+// again: it would pause, with a mutex held.
+type dead struct{}
+
+func (dead) Error() string { return "process was killed" }
+
+// NonRetriable is asked for by azcore.
+func (dead) NonRetriable() {}
+
+var errDead error = dead{}
 
 // doom lets the process die with its next request.
 func (p *process) doom(applied bool) {
@@ -144,6 +152,9 @@ func (t *toAccount) Do(r *http.Request) (*http.Response, error) {
 	}
 	ctx := context.WithValue(r.Context(), keyLeft, time.Now())
 	q := parse(t.who, time.Now(), r, body)
+	if q.kind == "other" {
+		return t.metadata(ctx, r)
+	}
 	t.who.cluster.account.left(q)
 	e, name := t.who.cluster.account.weather.draw(ofCosmos, t.who.number, q.kind, q.container+"/"+q.id+q.rng)
 	if name != "" {
@@ -167,6 +178,17 @@ func (t *toAccount) Do(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := send(ctx)
 	return t.back(r, resp, err)
+}
+
+// metadata is about the account, the database or a container. The SDK holds a mutex
+// while it reads that, and pauses between tries: nothing may keep it waiting, or
+// the bubble's clock would stop for whoever waits for the mutex.
+func (t *toAccount) metadata(ctx context.Context, r *http.Request) (*http.Response, error) {
+	resp, err := t.next.Do(r.Clone(ctx))
+	if err == nil {
+		resp.Request = r
+	}
+	return resp, err
 }
 
 // back brings a reply to whoever is still there.
