@@ -28,8 +28,9 @@ build: ## compile everything; the commands go to bin/
 	mkdir -p bin
 	$(GO) build -o bin/ ./cmd/...
 
-test: ## all tests with the race detector, then each kill, fault and mutant without it; a package has 5 minutes
+test: ## all tests with the race detector, then each kill, fault, cluster and mutant without it; a package has 5 minutes
 	$(GO) test -race -timeout 5m ./...
+	$(GO) test -timeout 5m ./internal/simulation
 	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours|TestMutants|TestOwed' ./internal/system
 
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
@@ -51,8 +52,8 @@ handover: ## how long a range waits for its next owner when a process is killed,
 	@set -o pipefail; $(GO) test -count 1 -timeout 1h -v -run '^TestFailover$$' ./internal/system -failover.times=$(TIMES) $(if $(STRICT),-failover.strict) | grep --line-buffered -v '^=== \|^ *process_test.go'
 
 simulate: ## clusters under seeded trouble: 60 simulated hours, then 10 with the race detector
-	$(GO) test -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.seeds=400 -simulate.hours=60
-	$(GO) test -race -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.first=1001 -simulate.seeds=64 -simulate.for=10m -simulate.hours=10
+	$(GO) test -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.seeds=390 -simulate.hours=60
+	$(GO) test -race -count 1 -timeout 2h -run '^TestSimulate$$' ./internal/simulation -simulate.first=1001 -simulate.seeds=66 -simulate.for=10m -simulate.hours=10
 
 soak: ## the same for SEEDS clusters (100) from seed FIRST (2000)
 	$(GO) test -count 1 -timeout 24h -run '^TestSimulate$$' ./internal/simulation -simulate.first=$(FIRST) -simulate.seeds=$(SEEDS)

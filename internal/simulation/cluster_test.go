@@ -35,7 +35,6 @@ type cluster struct {
 	cs      *cssim.Server
 	arm     *workload.ARM
 	log     bool
-	tune    func(*service.Config) // may be nil
 
 	mu       sync.Mutex
 	alive    []*replica // in order of age
@@ -151,8 +150,8 @@ func (c *cluster) start() {
 	if c.plan.twins {
 		cfg.Instance = "twin"
 	}
-	if c.tune != nil {
-		c.tune(&cfg)
+	if c.plan.feed > 0 {
+		cfg.Processor.FeedInterval = c.plan.feed
 	}
 	log := zap.NewNop()
 	if c.log {

@@ -27,6 +27,9 @@ func scene(replicas int, deeds ...deed) plan {
 // play runs a scene and gives the cluster and the front end's report to look at.
 func play(t *testing.T, p plan, change func(*cluster), look func(*testing.T, *cluster)) {
 	t.Helper()
+	if dear && !p.cheap {
+		t.Skip("SKIPPED: the race detector makes it too dear, it runs without")
+	}
 	t.Parallel()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "=", "-").Replace(t.Name()))
 	synctest.Test(t, func(t *testing.T) {
@@ -51,6 +54,7 @@ func at(t time.Duration, what string) deed { return deed{at: t, what: what} }
 // One document that does not decode halts a range.
 func TestFieldBug01UndecodableDocument(t *testing.T) {
 	p := scene(1, at(10*time.Second, doPoison), at(11*time.Second, doPoison), at(14*time.Second, doPoison))
+	p.cheap = true
 	play(t, p, nil, func(t *testing.T, c *cluster) {
 		if len(c.poisoned) != 3 {
 			t.Errorf("%d malformed documents were written, want 3", len(c.poisoned))
@@ -135,7 +139,7 @@ func TestFieldBug10Zombie(t *testing.T) {
 			p := scene(2, deed{at: 8 * time.Second, what: doPause, who: 0, last: 16 * time.Second, flag: true},
 				deed{at: 28 * time.Second, what: doPause, who: 1, last: 16 * time.Second, flag: true},
 				deed{at: 46 * time.Second, what: doPause, who: 0, last: 9 * time.Second, flag: true})
-			p.twins, p.rate = twins, 3
+			p.twins, p.cheap = twins, twins
 			play(t, p, nil, func(t *testing.T, c *cluster) { c.wantOwners(t, 2) })
 		})
 	}

@@ -19,7 +19,9 @@ type plan struct {
 	rate          float64       // operations a second
 	twins         bool          // all replicas have one name
 	latency       time.Duration // of Cluster Service
+	feed          time.Duration // how often the feed is read; 0: the default
 	deeds         []deed        // by time
+	cheap         bool          // a scene that the race detector is given, too
 }
 
 // deed is one thing that is done to a cluster.
@@ -69,8 +71,9 @@ func newPlan(seed uint64, length time.Duration, reshape bool) plan {
 	rng := rand.New(rand.NewPCG(seed, 0x51))
 	p := plan{
 		seed: seed, arrivals: length - time.Minute, ranges: 1 + rng.IntN(4),
-		replicas: 1 + rng.IntN(3), subscriptions: 3 + rng.IntN(6), rate: 1 + 0.1*rng.Float64(),
+		replicas: 1 + rng.IntN(3), subscriptions: 4 + rng.IntN(12), rate: 0.98 + 0.06*rng.Float64(),
 		twins: rng.IntN(4) == 0, latency: time.Duration(rng.IntN(400)) * time.Millisecond,
+		feed: []time.Duration{0, 500 * time.Millisecond, time.Second}[rng.IntN(3)],
 	}
 	p.calm = p.arrivals - coolDown
 	for at := warmUp; ; {

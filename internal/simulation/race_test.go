@@ -6,7 +6,8 @@ import "time"
 
 // The race detector makes everything several times dearer.
 const (
-	fewSeeds   = 3
+	fewSeeds   = 2
 	deathStep  = 10 // of the requests in which TestFieldBug03FirstBatch kills
-	fewMinutes = 5 * time.Minute
+	dear       = true
+	fewMinutes = 4 * time.Minute
 )

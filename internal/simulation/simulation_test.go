@@ -22,7 +22,7 @@ var (
 // TestMain lets the collector take more memory: clusters are short, and there are
 // two cores.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(800)
 	os.Exit(m.Run())
 }
 
