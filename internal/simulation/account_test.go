@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -118,9 +119,7 @@ func (a *account) apply(w http.ResponseWriter, r *http.Request, q *request, lie 
 		body = q.minimal(body)
 	}
 	h := w.Header()
-	for name, values := range answer.Header() {
-		h[name] = values
-	}
+	maps.Copy(h, answer.Header())
 	h.Del("Content-Length")
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(body)

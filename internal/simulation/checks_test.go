@@ -26,7 +26,6 @@ type checks struct {
 
 	disturbed time.Time // when something last disturbed the cluster
 	trouble   int       // what disturbs it now
-	silenced  time.Time // until when nobody need be able to ask Cluster Service
 
 	owners map[string]bool // start id and epoch, for the count
 }

@@ -365,7 +365,8 @@ func (c *cluster) do(ctx context.Context, d deed) {
 		}
 	}
 	r := c.pick(d.who)
-	defer c.account.disturb()()
+	over := c.account.disturb()
+	defer over()
 	c.mu.Lock()
 	counter := map[string]*int{doCrash: &c.count.crashes, doBlackout: &c.count.crashes, doPause: &c.count.pauses,
 		doRestart: &c.count.restarts, doReboot: &c.count.restarts, doSplit: &c.count.splits, doMerge: &c.count.merges}[d.what]

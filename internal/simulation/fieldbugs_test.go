@@ -76,6 +76,7 @@ func TestFieldBug02Split(t *testing.T) {
 // The first batch is lost when the first host dies before it has stored a
 // position: it dies at each of its first requests in turn.
 func TestFieldBug03FirstBatch(t *testing.T) {
+	t.Parallel()
 	for n := 4; n < 36; n += deathStep {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			p := scene(1, deed{at: 5 * time.Second, what: doRestart})
@@ -134,6 +135,7 @@ func TestFieldBug09HungRead(t *testing.T) {
 // A leader that was stopped goes on with what it was doing; so do two that have
 // one name.
 func TestFieldBug10Zombie(t *testing.T) {
+	t.Parallel()
 	for _, twins := range []bool{false, true} {
 		t.Run(fmt.Sprintf("twins=%v", twins), func(t *testing.T) {
 			p := scene(2, deed{at: 8 * time.Second, what: doPause, who: 0, last: 16 * time.Second, flag: true},
