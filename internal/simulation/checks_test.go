@@ -53,6 +53,7 @@ func (a *account) left(q *request) {
 		q.who.listings = append(q.who.listings, q.left)
 	}
 	switch {
+	case q.container == leaseBox && !strings.Contains(q.id, ".."): // no lease
 	case q.writes() && q.unconditional() && q.kind != "upsert":
 		c.story.violated(4, "%s sends %s %s to %s without a condition", q.who, q.kind, q.id, q.container)
 	case q.container != resources:

@@ -295,6 +295,9 @@ func (c *cluster) run() tally {
 	c.finish(report)
 	cancel()
 	group.Wait()
+	c.account.mu.Lock()
+	c.count.owners = len(c.account.checks.owners)
+	c.account.mu.Unlock()
 	for r := c.pick(0); r != nil; r = c.pick(0) {
 		c.quit(r)
 	}
@@ -303,7 +306,6 @@ func (c *cluster) run() tally {
 	c.count.hours = time.Since(began).Hours()
 	c.count.operations = report.Operations.Created
 	c.count.faults = c.account.weather.total()
-	c.count.owners = len(c.account.checks.owners)
 	return c.count
 }
 

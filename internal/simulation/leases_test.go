@@ -88,7 +88,7 @@ func (c *checks) storeLease(q *request, d document) {
 		return
 	}
 	c.leases[d.id] = now
-	t := c.tenure(before)
+	t, handed := c.tenure(before), false
 	if before == nil {
 		c.createLease(q, now)
 	} else {
@@ -113,14 +113,17 @@ func (c *checks) storeLease(q *request, d document) {
 		if now.startID == t.startID {
 			break // it takes what it has lost
 		}
+		handed = true
 		c.story.tell("%s hands %s over at %d", q.who, t, now.position)
+	case t != nil && now.startID == t.startID: // it was handed over to this one
+		t.ended, t.lease = q.left, now
 	case t != nil && now.owner != "":
 		c.takeover(q, t)
 		t.lease = now
 		t.ended = q.left
 	}
 	if now.owner != "" {
-		c.begin(q, now)
+		c.begin(q, now, handed)
 	}
 }
 
@@ -136,10 +139,12 @@ func (c *checks) takeover(q *request, t *tenure) {
 	}
 }
 
-func (c *checks) begin(q *request, l *lease) {
+// begin is the start of a tenure: of who writes, or of the one to whom that hands
+// the lease over, who may not have had any yet.
+func (c *checks) begin(q *request, l *lease, handed bool) {
 	who := q.who
-	if other := c.byStartID(l.startID); other != nil {
-		who = other // it was handed over
+	if handed {
+		who = c.byStartID(l.startID)
 	}
 	for _, t := range c.tenures {
 		if t.lease.id != l.id && t.startID != l.startID && overlap(t.min, t.max, l.min, l.max) && q.left.Before(t.until()) &&
@@ -156,7 +161,9 @@ func (c *checks) begin(q *request, l *lease) {
 		who.startID = l.startID
 	}
 	c.owners[l.id+l.startID+l.epoch] = true
-	c.story.tell("%s takes %s at %d", who, t, l.position)
+	if !handed {
+		c.story.tell("%s takes %s at %d", who, t, l.position)
+	}
 }
 
 // createLease is about a new lease: a part of one that there is inherits its
