@@ -14,7 +14,7 @@ var (
 	seedCount = flag.Uint64("simulate.seeds", fewSeeds, "how many clusters TestSimulate runs")
 	firstSeed = flag.Uint64("simulate.first", 1, "first seed of TestSimulate")
 	length    = flag.Duration("simulate.for", fewMinutes, "how long operations are started in each, and a minute, in simulated time")
-	reshape   = flag.Bool("simulate.reshape", false, "split and merge ranges, too")
+	reshape   = flag.Bool("simulate.reshape", true, "split and merge ranges, too")
 	logs      = flag.Bool("simulate.log", false, "show the replicas' log")
 	atLeast   = flag.Float64("simulate.hours", 0, "fail if fewer cluster hours were simulated, or too little happened in them")
 )
@@ -86,8 +86,8 @@ func (c *cluster) tell() {
 		return
 	}
 	again := fmt.Sprintf("go test ./internal/simulation -run TestSimulate -simulate.first=%d -simulate.seeds=1 -simulate.for=%v", c.plan.seed, *length)
-	if *reshape {
-		again += " -simulate.reshape"
+	if !*reshape {
+		again += " -simulate.reshape=false"
 	}
 	c.t.Errorf("seed %d: %s\nagain: %s\n%s", c.plan.seed, c.story.violation, again, c.story)
 }
