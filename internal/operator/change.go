@@ -260,7 +260,7 @@ func refuseLive(rows []leaseRow, opts LeaseOptions) error {
 	if len(live) == 0 {
 		return nil
 	}
-	return refuse("somebody is at work there, nothing was changed: stop the replicas, or use --force\n  %s", strings.Join(live, "\n  "))
+	return refuse("somebody is at work there, nothing was changed: stop the replicas, or use --force, without --yes to see what it would do\n  %s", strings.Join(live, "\n  "))
 }
 
 func writeChanges(w io.Writer, changes []leaseChange, opts LeaseOptions) error {
@@ -302,9 +302,10 @@ func (c *leaseChange) words() string {
 	if !c.Done {
 		b.WriteString("would be ")
 	}
-	b.WriteString("freed")
 	if c.Before.Owner != "" {
-		b.WriteString(", it was owned by " + tail(c.Before.Owner, maxCell))
+		b.WriteString("freed, it was owned by " + tail(c.Before.Owner, maxCell))
+	} else {
+		b.WriteString("reset, it was free") // a release of it is idle
 	}
 	if before, after := place(c.Before), place(c.After); before != after {
 		b.WriteString("; position: " + before + " → " + after)

@@ -294,7 +294,7 @@ func TestLagOfEveryLease(t *testing.T) {
 		}
 		have := w.lag(false)
 		for _, line := range []string{
-			fmt.Sprintf("\ntotal at most %d transactions; of 3 ranges it is not known\n", l.Total),
+			fmt.Sprintf("\ntotal at most %d transactions; not known of 3\n", l.Total),
 			"\n0: lag: no position is stored\n", "\n1: lag: read change feed of [",
 			"\n3: other leases cover its range, and nobody reads it any more; its lag is not in the total\n",
 			"\n30-381234…: its whole token is 30-3812345678\n",
@@ -318,7 +318,7 @@ func TestReleaseOfWhoIsGone(t *testing.T) {
 		before := w.stored()
 		for _, opts := range []operator.LeaseOptions{{Token: "1"}, {Token: "1", Yes: true}, {All: true, Yes: true}} {
 			said, refused := w.release(opts)
-			if said != "" || !strings.HasPrefix(refused, "somebody is at work there, nothing was changed: stop the replicas, or use --force\n  ") ||
+			if said != "" || !strings.HasPrefix(refused, "somebody is at work there, nothing was changed: stop the replicas, or use --force, without --yes to see what it would do\n  ") ||
 				!strings.Contains(refused, "\n  1, owned by replica-1, was written ") {
 				t.Errorf("%+v: said %q, refused %q", opts, said, refused)
 			}
@@ -577,7 +577,7 @@ func TestResetToATimeAndToNow(t *testing.T) {
 		}
 
 		w.write("skipped", 8)
-		if said, refused := w.reset(operator.LeaseOptions{All: true, Yes: true, To: "now"}); refused != "" || strings.Count(said, ": freed; position: ") != 4 {
+		if said, refused := w.reset(operator.LeaseOptions{All: true, Yes: true, To: "now"}); refused != "" || strings.Count(said, ": reset, it was free; position: ") != 4 {
 			t.Errorf("said %q, refused %q", said, refused)
 		}
 		if l := decoded(t, w.lag(true)); l.Total != 0 || l.Unknown != 0 {

@@ -71,7 +71,7 @@ func writeLag(w io.Writer, t lagTotal) error {
 	}
 	fmt.Fprintf(&b, "\ntotal %s%d transactions", atMost, t.Total)
 	if t.Unknown > 0 {
-		fmt.Fprintf(&b, "; of %d ranges it is not known", t.Unknown)
+		fmt.Fprintf(&b, "; not known of %d", t.Unknown)
 	}
 	b.WriteByte('\n')
 	return writeNotes(w, &b, leaseNotes(t.Leases))
