@@ -206,7 +206,7 @@ func (o *Operator) estimate(ctx context.Context, rows []leaseRow) {
 		switch {
 		case r.Problem != "":
 		case r.document.Continuation != "" && r.document.Range == (leases.Document{}.Range):
-			r.LagProblem = "the lease names no range: whoever takes it adds it"
+			r.LagProblem = "the lease names no range: whoever takes it adds it, if its partition exists"
 		default:
 			probes.Go(func() { o.estimateOne(ctx, r) })
 		}
