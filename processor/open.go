@@ -53,7 +53,14 @@ func hopelessSetup(err error) bool {
 		return true
 	}
 	refused, ok := errors.AsType[*azcore.ResponseError](err)
-	return ok && (absent(refused) || refused.StatusCode == http.StatusUnauthorized || refused.StatusCode == http.StatusForbidden)
+	return ok && (absent(refused) || noDatabase(refused) || refused.StatusCode == http.StatusUnauthorized || refused.StatusCode == http.StatusForbidden)
+}
+
+// noDatabase says whether the account answered that the container's database does
+// not exist.
+func noDatabase(e *azcore.ResponseError) bool {
+	return e.StatusCode == http.StatusNotFound && e.RawResponse != nil &&
+		e.RawResponse.Header.Get("x-ms-substatus") == "1003" && e.RawResponse.Header.Get("x-ms-request-charge") != ""
 }
 
 // find makes one try.

@@ -108,6 +108,7 @@ func TestRunRefuses(t *testing.T) {
 		"leases by a path": {stringKey, "orders", "path", nil, 0, "want /id"},
 		"no ttl":           {stringKey, "orders", "kept", nil, 0, "time to live off"},
 		"leases that end":  {stringKey, "orders", "hour", nil, 0, "deletes what"},
+		"no database":      {stringKey, "orders", "leases", nil, 1003, "monitored container"},
 		"forbidden":        {stringKey, "orders", "leases", nil, 403, "403"},
 		"hierarchical by strings": {multi, "orders", "leases", func(l *library) processor.Handler {
 			return processor.Handler{
@@ -133,7 +134,11 @@ func TestRunRefuses(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if c.fault != 0 {
+				if c.fault == 1003 {
+					if _, err := database.Delete(t.Context(), nil); err != nil {
+						t.Fatal(err)
+					}
+				} else if c.fault != 0 {
 					refuse := fault.Rule[cosmosemu.Effect]{Name: "refuse", Match: fault.Match{"container": "orders"}}
 					refuse.Effect.Status = c.fault
 					if err := l.emu.Faults().Add(refuse); err != nil {
