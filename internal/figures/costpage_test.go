@@ -15,6 +15,7 @@ var frugalVariables = map[string]string{
 	"OPFEED_LEASE_ACQUIRE_INTERVAL": "13s",
 	"OPFEED_LEASE_RENEW_INTERVAL":   "17s",
 	"OPFEED_LEASE_EXPIRY":           "60s",
+	"OPFEED_SHUTDOWN_TIMEOUT":       "35s", // or it would not last until others have asked for the leases
 }
 
 // idlePurposes are those on which an idle replica spends, and what it does.

@@ -38,6 +38,8 @@ func TestIdleCost(t *testing.T) {
 				c.Leases.RenewInterval = d
 			case "OPFEED_LEASE_EXPIRY":
 				c.Leases.Expiry = d
+			case "OPFEED_SHUTDOWN_TIMEOUT":
+				c.ShutdownTimeout = d
 			default:
 				t.Fatalf("what is %s?", name)
 			}
