@@ -55,5 +55,10 @@ func (c Config) Validate() error {
 	if window, need := c.Expiry-c.Margin, c.RenewInterval+2*c.CallTimeout; window < need {
 		problem("EXPIRY: less MARGIN it is %s, which is under RENEW_INTERVAL and twice CALL_TIMEOUT (%s)", window, need)
 	}
+	// A host without a lease renews its record with its listings, and is seen by
+	// those of others.
+	if need := c.RenewInterval + 2*c.AcquireInterval; c.Expiry < need {
+		problem("EXPIRY: it is %s, which is under RENEW_INTERVAL and twice ACQUIRE_INTERVAL (%s)", c.Expiry, need)
+	}
 	return errors.Join(problems...)
 }

@@ -285,6 +285,11 @@ func TestConfigValidate(t *testing.T) {
 	if err := slow.Validate(); err == nil || !strings.Contains(err.Error(), "CALL_TIMEOUT") {
 		t.Errorf("calls longer than the window: %v", err)
 	}
+	rare := DefaultConfig()
+	rare.AcquireInterval = 4 * time.Second
+	if err := rare.Validate(); err == nil || !strings.Contains(err.Error(), "twice ACQUIRE_INTERVAL (12s)") {
+		t.Errorf("hosts without a lease are not seen in time: %v", err)
+	}
 }
 
 func TestSessions(t *testing.T) {
