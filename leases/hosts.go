@@ -32,10 +32,10 @@ func (w *watch) announce(ctx context.Context) {
 	if holds || !w.self.at.IsZero() && time.Since(w.self.at) < w.m.cfg.RenewInterval {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
+	call, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
 	defer cancel()
 	w.self.renewal++
-	err := w.m.store.Announce(ctx, Presence{StartID: w.m.self.StartID, Instance: w.m.self.Instance, Renewal: w.self.renewal})
+	err := w.m.store.Announce(call, Presence{StartID: w.m.self.StartID, Instance: w.m.self.Instance, Renewal: w.self.renewal})
 	if err != nil && !w.self.failing && ctx.Err() == nil {
 		// Without it the host gets no share until leases are free.
 		w.m.log.Info("host cannot be announced, trying again", logkey.Error(err))

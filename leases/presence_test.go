@@ -230,6 +230,28 @@ func TestPresenceRequests(t *testing.T) {
 	})
 }
 
+// A host that nobody can see says so, once, also if the account does not answer.
+func TestPresenceHangs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.process("a").start(nil)
+		time.Sleep(time.Second) // it has both leases
+		b := w.process("b")
+		b.wire.set(func(r *http.Request, _ int) fault {
+			if isWrite(r) {
+				return hang
+			}
+			return pass
+		})
+		b.start(nil)
+		time.Sleep(time.Minute)
+		if n := b.logged("host cannot be announced, trying again"); n != 1 {
+			t.Errorf("it was said %d times", n)
+		}
+		b.stop()
+		a.stop()
+	})
+}
+
 // Whatever is taken for a presence is one that Announce could have written.
 func FuzzDecodePresence(f *testing.F) {
 	f.Add([]byte(`{"id":"p.host.A","startId":"A","instance":"host-1","renewal":2,"ttl":60,"_ts":1}`))
