@@ -329,6 +329,8 @@ func (m *Manager) rest(w *writer, acquired time.Time, err error) {
 	wait := r.retry.next(nil)
 	r.until = time.Now().Add(wait)
 	m.resting[id] = r
+	// What rested longer ago begins anew as if it never had.
+	maps.DeleteFunc(m.resting, func(_ string, r rest) bool { return time.Since(r.until) > m.cfg.Expiry })
 	m.mu.Unlock()
 	if err != nil {
 		log := w.log.Error

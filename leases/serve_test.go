@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,21 @@ func TestServeFails(t *testing.T) {
 		}
 		p.stop()
 		b.stop()
+	})
+}
+
+// Ranges that failed once and are no more are forgotten.
+func TestRestIsForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.process("a")
+		for n := range 100 {
+			writer := &writer{m: p.m, t: &Tenure{lease: Document{ID: strconv.Itoa(n)}}, log: p.m.log}
+			p.m.rest(writer, time.Now(), errors.New("bad range"))
+			time.Sleep(time.Second)
+		}
+		if n := len(p.m.resting); n == 0 || n > 15 {
+			t.Errorf("%d leases rest, each for a second", n)
+		}
 	})
 }
 
