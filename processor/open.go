@@ -116,7 +116,10 @@ func (p *Processor) findLeases(ctx context.Context, monitored azcosmos.Container
 	if err != nil {
 		return err // New has checked it
 	}
-	return p.lead(leases.Prefix(p.deps.Name, host, database, container))
+	if err := p.lead(leases.Prefix(p.deps.Name, host, database, container)); err != nil {
+		return &setupError{err.Error()} // metrics that another one has registered
+	}
+	return nil
 }
 
 // readContainer reads a container's definition, and believes only the account.

@@ -247,6 +247,28 @@ func TestStopWhileNothingAnswers(t *testing.T) {
 	})
 }
 
+// TestRunRefusesForeignMetrics: a name in the registry that is taken does not get
+// free by waiting.
+func TestRunRefusesForeignMetrics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, stringKey, 1)
+		deps := l.deps(inproc.New(l.emu))
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "opfeed_leases_owned", Help: "Another."}))
+		deps.Metrics = registry
+		p, err := processor.New(processor.DefaultConfig(), leases.DefaultConfig(), processor.Each(l.each), deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := p.Run(ctx); err == nil || !strings.Contains(err.Error(), "register metrics") {
+			t.Errorf("run: %v", err)
+		}
+	})
+}
+
 // TestTwoProcessorsOfOneProcess share containers, client and registry, and each is
 // told of everything.
 func TestTwoProcessorsOfOneProcess(t *testing.T) {
