@@ -563,3 +563,14 @@ func TestEachInAStorm(t *testing.T) {
 		l.wantDone(want)
 	})
 }
+
+// TestWithoutAProcessor: a function for Each can be tried by itself.
+func TestWithoutAProcessor(t *testing.T) {
+	t.Parallel()
+	if err := (processor.Item{ID: "a"}).Trusted(); err != nil {
+		t.Errorf("trusted: %v", err)
+	}
+	if err := processor.GiveUp(nil); err != nil {
+		t.Errorf("giving nothing up: %v", err)
+	}
+}
