@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"opfeed/internal/cosmosemu"
+	"opfeed/internal/epk"
 	"opfeed/internal/inproc"
+	"opfeed/leases"
+	"opfeed/processor"
 )
 
 // TestSplitsAndMergesLoseNothing splits and merges ranges at any moment, while
@@ -83,6 +86,60 @@ func splitAndMerge(t *testing.T, seed uint64) {
 		}
 	}
 	t.Logf("%d ranges, %d of them parts, %d documents handled %d times", ranges, epks, handled, steps)
+}
+
+// TestMergedBeforeAReset: a range that begins at a time is not read with the one
+// that it was merged with.
+func TestMergedBeforeAReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.listless = true
+		if _, err := w.emu.Split("db", "docs", w.documents()[0].ID, cosmosemu.SplitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		time.Sleep(2 * time.Second)
+		const writes = 20
+		live := w.documents()
+		slices.SortFunc(live, func(a, b cosmosemu.Partition) int { return strings.Compare(a.Min, b.Min) })
+		left := 0
+		for n := range writes {
+			partition := fmt.Sprint("p", n)
+			w.put(doc{ID: fmt.Sprint("d", n), Partition: partition})
+			if epk.Contains(live[0].Min, live[0].Max, epk.V2(epk.String(partition))) {
+				left++
+			}
+		}
+		if left == 0 || left == writes {
+			t.Fatalf("%d of %d documents are in the first range", left, writes)
+		}
+		w.start(inproc.New(w.emu), func(c *processor.Config) {
+			c.Start, c.FeedInterval = processor.FromTime(began), time.Hour // nobody notices the merge
+		})
+		time.Sleep(30 * time.Second)
+		if n := w.stepsSoFar(); n != writes {
+			t.Fatalf("%d steps for %d documents", n, writes)
+		}
+		if _, err := w.emu.Merge("db", "docs", live[0].ID, live[1].ID); err != nil {
+			t.Fatal(err)
+		}
+		store := leases.NewStore(w.container(inproc.New(w.emu), "leases"), leasePrefix)
+		for {
+			d, err := store.Read(t.Context(), store.ID(live[0].ID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Owner, d.Epoch, d.Continuation, d.Start = "", d.Epoch+1, "", began.UTC().Format(time.RFC3339)
+			if _, err := store.Replace(t.Context(), d); err == nil {
+				break
+			}
+		}
+		time.Sleep(time.Minute)
+		if n := w.stepsSoFar(); n != writes+left {
+			t.Errorf("%d steps for %d documents, of which %d were read again", n, writes, left)
+		}
+	})
 }
 
 // documents gives the live ranges of the monitored container.

@@ -140,7 +140,7 @@ func (t *tenure) takeOver(stop context.Context) (feed.Page, error) {
 		case start.beginning:
 			return t.readFrom(ctx, "")
 		case !start.at.IsZero():
-			return t.reader.ReadFrom(ctx, t.lease.Range(), start.at)
+			return t.own(t.reader.ReadFrom(ctx, t.lease.Range(), start.at))
 		default:
 			return t.readFrom(ctx, feed.Now)
 		}
@@ -165,10 +165,13 @@ func (t *tenure) readFrom(ctx context.Context, position string) (feed.Page, erro
 	if t.part() {
 		return t.reader.ReadPart(ctx, t.lease.Range(), position)
 	}
-	page, err := t.reader.Read(ctx, t.lease.Range(), position)
-	if err == nil && page.RangeID != t.lease.Token() {
-		// azcosmos hides a merge: this is a page of the partition that the range
-		// is a part of now.
+	return t.own(t.reader.Read(ctx, t.lease.Range(), position))
+}
+
+// own refuses what is no page of this range alone: azcosmos hides a merge, and
+// reads the partition that the range is a part of now.
+func (t *tenure) own(page feed.Page, err error) (feed.Page, error) {
+	if err == nil && !t.part() && page.RangeID != t.lease.Token() {
 		return feed.Page{}, fmt.Errorf("read change feed of range %s: it was merged into %s: %w", t.lease.Token(), page.RangeID, leases.ErrOutdated)
 	}
 	return page, err
