@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 )
 
-// Listing is everything under a prefix at one moment, for people to look at.
+// Listing is everything under a prefix at one moment.
 type Listing struct {
 	Leases []Document    // in no order
 	Hosts  []SightedHost // in no order
@@ -54,17 +54,11 @@ func (s *Store) Look(ctx context.Context) (Listing, error) {
 			if !strings.HasPrefix(d.ID, s.hostID("")) {
 				l.Leases = append(l.Leases, d)
 			} else if p, ok := decodePresence(item); ok && d.ID == s.hostID(p.StartID) {
-				hosts.add(p, seconds(d))
+				hosts.add(SightedHost{Presence: p, Written: d.Written})
 			}
 		}
 	}
 	hosts.trim()
-	for _, h := range hosts.hosts {
-		host := SightedHost{Presence: h.Presence}
-		if h.written > 0 {
-			host.Written = time.Unix(h.written, 0).UTC()
-		}
-		l.Hosts = append(l.Hosts, host)
-	}
+	l.Hosts = hosts
 	return l, nil
 }

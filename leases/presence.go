@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 )
@@ -86,35 +87,11 @@ func (s *Store) Withdraw(ctx context.Context, startID string) error {
 // service's clock alone, against the newest document listed. Nor is one that no
 // Announce wrote.
 func (s *Store) ListAll(ctx context.Context) ([]Document, []Presence, error) {
-	ctx = once(ctx)
-	pager := s.container.NewQueryItemsPager("SELECT * FROM c WHERE STARTSWITH(c.id, @leases) OR STARTSWITH(c.id, @hosts)",
-		azcosmos.NewPartitionKey(), &azcosmos.QueryOptions{
-			QueryParameters: []azcosmos.QueryParameter{
-				{Name: "@leases", Value: s.ID("")}, {Name: "@hosts", Value: s.hostID("")},
-			},
-			SessionToken: s.sessions.all(),
-		})
-	var list []Document
-	var hosts roll
-	for pager.More() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("list leases and hosts %s: %w", s.prefix, s.explain(err))
-		}
-		for _, item := range page.Items {
-			d, _ := decode(item, "") // the fault is told by Version
-			if !strings.HasPrefix(d.ID, s.hostID("")) {
-				list = append(list, d)
-				hosts.newest = later(hosts.newest, d)
-				continue
-			}
-			if p, ok := decodePresence(item); ok && d.ID == s.hostID(p.StartID) {
-				hosts.newest = later(hosts.newest, d)
-				hosts.add(p, seconds(d))
-			}
-		}
+	l, err := s.Look(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	return list, hosts.alive(), nil
+	return l.Leases, l.alive(), nil
 }
 
 func (s *Store) hostID(startID string) string { return s.prefix + ".host." + startID }
@@ -132,20 +109,11 @@ func decodePresence(body []byte) (Presence, bool) {
 	return p, r.err == nil && p.StartID != "" && p.Renewal >= 0
 }
 
-// roll collects the hosts of one listing.
-type roll struct {
-	newest int64 // _ts of the newest document of all
-	hosts  []hostSeen
-}
+// roll collects the hosts of one listing, of many the newest.
+type roll []SightedHost
 
-type hostSeen struct {
-	Presence
-	written int64 // _ts
-}
-
-func (r *roll) add(p Presence, written int64) {
-	r.hosts = append(r.hosts, hostSeen{p, written})
-	if len(r.hosts) >= 2*presenceMost {
+func (r *roll) add(h SightedHost) {
+	if *r = append(*r, h); len(*r) >= 2*presenceMost {
 		r.trim()
 	}
 }
@@ -153,34 +121,40 @@ func (r *roll) add(p Presence, written int64) {
 // trim keeps the newest, and of each start id the newest record: a listing of
 // several pages may show one twice.
 func (r *roll) trim() {
-	slices.SortFunc(r.hosts, func(a, b hostSeen) int {
-		return cmp.Or(cmp.Compare(b.written, a.written), cmp.Compare(b.Renewal, a.Renewal), cmp.Compare(a.StartID, b.StartID))
+	slices.SortFunc(*r, func(a, b SightedHost) int {
+		return cmp.Or(b.Written.Compare(a.Written), cmp.Compare(b.Renewal, a.Renewal), cmp.Compare(a.StartID, b.StartID))
 	})
 	have := map[string]bool{}
-	r.hosts = slices.DeleteFunc(r.hosts, func(h hostSeen) bool {
+	*r = slices.DeleteFunc(*r, func(h SightedHost) bool {
 		twice := have[h.StartID]
 		have[h.StartID] = true
 		return twice
 	})
-	r.hosts = r.hosts[:min(len(r.hosts), presenceMost)]
+	*r = (*r)[:min(len(*r), presenceMost)]
 }
 
-func (r *roll) alive() []Presence {
-	r.trim()
+// alive gives the hosts whose records the service would still have.
+func (l Listing) alive() []Presence {
+	newest := int64(0)
+	for _, d := range l.Leases {
+		newest = max(newest, seconds(d.Written))
+	}
+	for _, h := range l.Hosts {
+		newest = max(newest, seconds(h.Written))
+	}
 	var list []Presence
-	for _, h := range r.hosts {
-		if r.newest-h.written < presenceTTL {
+	for _, h := range l.Hosts {
+		if newest-seconds(h.Written) < presenceTTL {
 			list = append(list, h.Presence)
 		}
 	}
 	return list
 }
 
-func seconds(d Document) int64 {
-	if d.Written.IsZero() {
+// seconds gives a _ts back; 0 is none.
+func seconds(written time.Time) int64 {
+	if written.IsZero() {
 		return 0
 	}
-	return d.Written.Unix()
+	return written.Unix()
 }
-
-func later(newest int64, d Document) int64 { return max(newest, seconds(d)) }

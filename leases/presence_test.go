@@ -159,18 +159,20 @@ func TestPresenceCrowd(t *testing.T) {
 
 func TestRollOnce(t *testing.T) {
 	var r roll
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 	for range 3 {
-		r.add(Presence{"A", "x", 1}, 100)
-		r.add(Presence{"A", "x", 3}, 102)
-		r.add(Presence{"A", "x", 2}, 102)
-		r.add(Presence{"B", "x", 0}, 50)
+		r.add(SightedHost{Presence{"A", "x", 1}, at(100)})
+		r.add(SightedHost{Presence{"A", "x", 3}, at(102)})
+		r.add(SightedHost{Presence{"A", "x", 2}, at(102)})
+		r.add(SightedHost{Presence{"B", "x", 0}, at(50)})
 	}
-	r.newest = 102
-	if got, want := r.alive(), []Presence{{"A", "x", 3}, {"B", "x", 0}}; !slices.Equal(got, want) {
+	r.trim()
+	l := Listing{Hosts: r}
+	if got, want := l.alive(), []Presence{{"A", "x", 3}, {"B", "x", 0}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	r.newest = 110
-	if got, want := r.alive(), []Presence{{"A", "x", 3}}; !slices.Equal(got, want) {
+	l.Leases = []Document{{Written: at(110)}}
+	if got, want := l.alive(), []Presence{{"A", "x", 3}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

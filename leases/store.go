@@ -45,24 +45,8 @@ func (s *Store) ID(token string) string { return s.prefix + ".." + token }
 // List gives every lease of the prefix, in no order. A document that does not
 // decode comes with Version Unreadable; it is no error.
 func (s *Store) List(ctx context.Context) ([]Document, error) {
-	ctx = once(ctx)
-	pager := s.container.NewQueryItemsPager("SELECT * FROM c WHERE STARTSWITH(c.id, @prefix)",
-		azcosmos.NewPartitionKey(), &azcosmos.QueryOptions{
-			QueryParameters: []azcosmos.QueryParameter{{Name: "@prefix", Value: s.ID("")}},
-			SessionToken:    s.sessions.all(),
-		})
-	var list []Document
-	for pager.More() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list leases %s: %w", s.prefix, s.explain(err))
-		}
-		for _, item := range page.Items {
-			d, _ := decode(item, "") // the fault is told by Version
-			list = append(list, d)
-		}
-	}
-	return list, nil
+	l, err := s.Look(ctx)
+	return l.Leases, err
 }
 
 // Read gives the present version of one lease.
