@@ -50,3 +50,12 @@ type Document struct {
 	unknown    map[string]json.RawMessage // top-level fields
 	feedRange  json.RawMessage            // as stored: it may hold more than Range, or something else
 }
+
+// ExpiresAfter is how long d may stay as it is before it has expired, where our
+// own leases do after expiry. An owner without a start id is one of .NET's.
+func (d Document) ExpiresAfter(expiry time.Duration) time.Duration {
+	if d.Owner != "" && d.StartID == "" {
+		return max(expiry, dotnetExpiry)
+	}
+	return expiry
+}

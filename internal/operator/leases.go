@@ -21,9 +21,6 @@ import (
 const (
 	leaseTimeout = 10 * time.Second // of one call
 	lagProbes    = 8                // ranges asked at once
-	// dotnetExpiry is how long .NET's hosts leave a lease to its owner, who renews
-	// it every 17 s. A lease without our start id is theirs.
-	dotnetExpiry = time.Minute
 )
 
 // States of a lease.
@@ -149,18 +146,11 @@ func (o *Operator) state(d leases.Document, now time.Time) string {
 	switch {
 	case d.Owner == "":
 		return leaseFree
-	case recent(now, d.Written, o.expiryOf(d)):
+	case recent(now, d.Written, d.ExpiresAfter(o.expiry)):
 		return leaseLive
 	default:
 		return leaseExpired
 	}
-}
-
-func (o *Operator) expiryOf(d leases.Document) time.Duration {
-	if d.StartID == "" {
-		return max(o.expiry, dotnetExpiry)
-	}
-	return o.expiry
 }
 
 // recent tells whether what was written then may still count now. The server
