@@ -71,7 +71,7 @@ func (d Document) encode() ([]byte, error) {
 	}
 	maps.Copy(f.Properties, d.properties)
 	if d.StartID != "" || d.Epoch != 0 || d.Renewal != 0 {
-		f.Properties[propertyStartID] = quote(d.StartID)
+		f.Properties[propertyStartID] = quote(Host{Instance: d.Owner, StartID: d.StartID}.String())
 		f.Properties[propertyEpoch] = quote(strconv.FormatInt(d.Epoch, 10))
 		f.Properties[propertyRenewal] = quote(strconv.FormatInt(d.Renewal, 10))
 	}
@@ -244,7 +244,12 @@ func (d *Document) readProperties(r *reader, properties map[string]json.RawMessa
 	if r.err == nil {
 		r.err = of.err
 	}
-	d.StartID = of.text(propertyStartID)
+	// .NET's hosts keep it, whatever lease they take: with another owner beside it
+	// than the one that it was written with, it says nothing.
+	id, owner, named := strings.Cut(of.text(propertyStartID), " ")
+	if !named || owner == d.Owner {
+		d.StartID = id
+	}
 	d.Renewal = of.numeral(propertyRenewal)
 	d.Request, d.Offer, d.Start = of.text(propertyRequest), of.text(propertyOffer), of.text(propertyStart)
 	for _, name := range []string{

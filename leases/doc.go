@@ -124,11 +124,13 @@
 // document that is of no use and lies under the id that such a lease needs: when it
 // has not changed for Expiry, it is replaced, on the condition that it is still the
 // one that was seen. Fields and properties that are not ours stay, and so does a
-// position that is surely of this range. A lease of .NET's feed with deletions is such a document, too:
-// neither its mode nor its position is kept.
+// position that is surely of this range. A lease of .NET's feed with deletions is
+// such a document, too: neither its mode nor its position is kept.
 //
 // A lease whose owner has no start id is one of .NET's: it is left for a minute,
-// .NET's expiry, and never asked for. A lease of a live range is served for the
+// .NET's expiry, and never asked for. (Its hosts keep the start id of whoever had
+// the lease before. So it is stored with the owner's name, and with another one
+// beside it does not count.) A lease of a live range is served for the
 // range that its token has, whatever range is written in it.
 //
 // # A trap in azcosmos 1.5.0

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -205,3 +206,49 @@ func (w *world) queryAsDotNet() []theirs {
 	slices.SortFunc(list, func(a, b theirs) int { return strings.Compare(a.id, b.id) })
 	return list
 }
+
+// TestDotNetTakesOurs: a host of .NET that takes a lease of ours, free or expired,
+// keeps its properties, our start id among them. It is one of .NET's all the same.
+func TestDotNetTakesOurs(t *testing.T) {
+	for _, died := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			w.oneRange()
+			a := w.process("a").start(nil)
+			time.Sleep(3 * time.Second)
+			if died {
+				a.wire.set(always(hang))
+				time.Sleep(30 * time.Second)
+			}
+			a.stop()
+			d := w.read("0")
+			d.Timestamp = time.Now()
+			body, err := d.encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			write := func(owner string) {
+				t.Helper()
+				body = ownerField.ReplaceAll(body, []byte(`"Owner":"`+owner+`"`))
+				if _, err := w.raw.ReplaceItem(w.t.Context(), azcosmos.NewPartitionKeyString(d.ID), d.ID, body, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("dotnet")
+			b := w.process("b").start(nil)
+			for range 6 {
+				time.Sleep(17 * time.Second)
+				if b.holds("0") != nil {
+					t.Fatalf("taken from its owner (who took it of one that died: %t)", died)
+				}
+				write("dotnet") // it renews
+			}
+			time.Sleep(dotnetExpiry + 5*time.Second)
+			if b.holds("0") == nil {
+				t.Error("it died, and its lease is not taken")
+			}
+			b.stop()
+		})
+	}
+}
+
+var ownerField = regexp.MustCompile(`"Owner":(null|"[^"]*")`)
