@@ -17,8 +17,8 @@ type Config struct {
 	CallTimeout        time.Duration `env:"CALL_TIMEOUT" help:"deadline of one read or write of a lease"`
 }
 
-// DefaultConfig lists every 2 s, renews every 4 s, checkpoints every 3 s, expires after
-// 10 s with a margin of 2 s, and gives a call 2 s. A checkpoint that rides on a
+// DefaultConfig lists every 2 s, renews every 4 s, checkpoints every 3 s, expires
+// after 10 s with a margin of 2 s, and gives a call 2 s. A checkpoint that rides on a
 // renewal costs nothing; one that is 3 s old costs a crash a few looks more.
 func DefaultConfig() Config {
 	return Config{

@@ -46,10 +46,10 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
-// Serve works on one range. stop ends when reading should stop (shutdown:
-// finish, and still checkpoint, or the lease was asked for: the same); work ends only when the lease is lost, with
-// cause ErrLost: no checkpoint after that, nothing written. stop ends then,
-// too. When Serve returns and the lease is still held, the last checkpoint is
+// Serve works on one range. stop ends when reading should stop, because of a
+// shutdown, or because the lease goes to another host or is to be replaced:
+// finish, and still checkpoint. work ends only when the lease is lost, with cause
+// ErrLost: no checkpoint after that, nothing written. stop ends then, too. When Serve returns and the lease is still held, the last checkpoint is
 // written and the lease released, or handed over to who asked for it, in one
 // write. ErrOutdated is told above. Any other error makes this process wait
 // before it takes the range again; others may take it at once.

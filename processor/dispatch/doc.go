@@ -38,8 +38,9 @@
 //   - A version that fails for Config.GiveUpAfter, while other steps succeed, is
 //     quarantined. If all steps fail nothing is: that is nobody's own fault.
 //   - What waits for its first look is bounded by Config.Waiting: Submit blocks.
-//     A newer version takes the place of the one that it replaces. What is pending is a heap of due times, bounded in memory: beyond
-//     Config.Memory documents are dropped and read again.
+//     A newer version takes the place of the one that it replaces. What is pending
+//     is a heap of due times, bounded in memory: beyond Config.Memory documents are
+//     dropped and read again.
 //   - Losing the context of Run cancels the work: nothing more is reported as
 //     handled.
 package dispatch
