@@ -247,6 +247,28 @@ func TestStopWhileNothingAnswers(t *testing.T) {
 	})
 }
 
+// TestRangesAreReadTogether: many ranges far away do not keep the first from being
+// read.
+func TestRangesAreReadTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLibrary(t, stringKey, 16)
+		r := l.start(&faulty{next: inproc.New(l.emu), before: func(req *http.Request) error {
+			if isFeed(req) {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}})
+		time.Sleep(8 * time.Second)
+		if err := r.Ready(); err != nil {
+			t.Error(err)
+		}
+		if n := len(r.Snapshot().Ranges); n != 16 {
+			t.Errorf("%d ranges", n)
+		}
+	})
+}
+
 // TestRunRefusesForeignMetrics: a name in the registry that is taken does not get
 // free by waiting.
 func TestRunRefusesForeignMetrics(t *testing.T) {

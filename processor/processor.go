@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sourcegraph/conc"
+	"github.com/sourcegraph/conc/pool"
 	"go.uber.org/zap"
 
 	"opfeed/leases"
@@ -282,19 +283,28 @@ func (p *Processor) liveRanges(ctx context.Context) ([]leases.Range, error) {
 	return nil, errors.New("list ranges: they change all the time")
 }
 
+// firstPositions reads each range once, a few at a time: who asks holds leases, or
+// lets them wait.
 func (p *Processor) firstPositions(ctx context.Context, ranges []azcosmos.FeedRange) ([]leases.Range, error) {
-	live := make([]leases.Range, 0, len(ranges))
-	for _, r := range ranges {
-		// The range's id is known from a read alone; this one starts from now.
-		page, err := p.reader.Read(ctx, r, feed.Now)
-		if err != nil {
-			return nil, fmt.Errorf("read first position: %w", err)
-		}
-		l := leases.Range{Token: page.RangeID, Range: r}
-		if p.cfg.Start == (Start{}) {
-			l.Continuation = page.Continuation
-		}
-		live = append(live, l)
+	const atOnce = 8
+	live := make([]leases.Range, len(ranges))
+	reads := pool.New().WithMaxGoroutines(atOnce).WithContext(ctx).WithCancelOnError().WithFirstError()
+	for i, r := range ranges {
+		reads.Go(func(ctx context.Context) error {
+			// The range's id is known from a read alone; this one starts from now.
+			page, err := p.reader.Read(ctx, r, feed.Now)
+			if err != nil {
+				return fmt.Errorf("read first position: %w", err)
+			}
+			live[i] = leases.Range{Token: page.RangeID, Range: r}
+			if p.cfg.Start == (Start{}) {
+				live[i].Continuation = page.Continuation
+			}
+			return nil
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, err
 	}
 	return live, nil
 }
