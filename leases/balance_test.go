@@ -341,3 +341,46 @@ func TestRangesUnknown(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestStopWhileReplacing: a stop does not wait for ranges that cannot be asked for.
+func TestStopWhileReplacing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.oneRange()
+		var away atomic.Bool
+		a := w.process("a", func(_ *Config, d *Deps) {
+			inner := d.Ranges
+			d.Ranges = func(ctx context.Context) ([]Range, error) {
+				if away.Load() {
+					return nil, errors.New("away")
+				}
+				return inner(ctx)
+			}
+		})
+		var out atomic.Bool
+		a.start(func(stop, _ context.Context, s *tenureSeen) error {
+			s.t.Checkpoint(at(7))
+			for stop.Err() == nil {
+				time.Sleep(100 * time.Millisecond)
+				if out.Load() {
+					return ErrOutdated
+				}
+			}
+			return nil
+		})
+		time.Sleep(3 * time.Second)
+		away.Store(true)
+		out.Store(true)
+		time.Sleep(3 * time.Second)
+		a.cancel()
+		select {
+		case <-a.done:
+		case <-time.After(10 * time.Second):
+			t.Error("still running 10 s after its stop")
+			away.Store(false)
+			<-a.done
+		}
+		if d := w.read("0"); d.Owner != "" || d.Continuation != at(7) {
+			t.Errorf("stored %+v", d)
+		}
+	})
+}

@@ -69,10 +69,9 @@ func (v view) ours(d Document) bool {
 	return d.Version != Unreadable && d.ID == v.id(d.Token)
 }
 
-// ranges gives the live ranges.
-func (v view) ranges() []azcosmos.FeedRange {
+func rangesOf(live []Range) []azcosmos.FeedRange {
 	var list []azcosmos.FeedRange
-	for _, r := range v.live {
+	for _, r := range live {
 		list = append(list, r.Range)
 	}
 	return list
@@ -113,13 +112,16 @@ func (v view) followed(d Document) bool {
 		(d.Version == VersionRange0 || d.Version == VersionEPK && d.Token == epkToken(d.Range))
 }
 
-// patience is how long d may stay as it is before it has expired. Owners without
-// a start id are .NET's.
+// patience is how long d may stay as it is before it has expired.
 func (v view) patience(d Document) time.Duration {
-	if v.ours(d) && d.Owner != "" && d.StartID == "" || d.Version == Unreadable && !d.ofOurFeed() {
+	switch {
+	case d.Version == Unreadable && !d.ofOurFeed():
 		return max(v.expiry, dotnetExpiry)
+	case v.ours(d):
+		return d.ExpiresAfter(v.expiry)
+	default:
+		return v.expiry
 	}
-	return v.expiry
 }
 
 func (v view) expires(d Document) time.Time { return v.since[d.ID].Add(v.patience(d)) }

@@ -270,11 +270,12 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	m.hand(lease.ID, t)
 	w := &writer{m: m, t: t, log: log, stored: lease,
 		retry: newBackoff(250*time.Millisecond, min(2*time.Second, m.cfg.RenewInterval))}
-	m.serve(stop, work, w, started, serve)
+	m.serve(ctx, stop, work, w, started, serve)
 }
 
 // serve runs the user's func beside the writer, and settles the lease after it.
-func (m *Manager) serve(stop, work context.Context, w *writer, acquired time.Time, serve Serve) {
+// leaving ends with the Manager's Run.
+func (m *Manager) serve(leaving, stop, work context.Context, w *writer, acquired time.Time, serve Serve) {
 	var (
 		served   = make(chan struct{})
 		err      error
@@ -293,7 +294,7 @@ func (m *Manager) serve(stop, work context.Context, w *writer, acquired time.Tim
 		return // runtime.Goexit, as by a test that failed
 	}
 	if errors.Is(err, ErrOutdated) || errors.Is(context.Cause(stop), ErrOutdated) {
-		if err = w.succeed(work); err == nil {
+		if err = w.succeed(work, leaving); err == nil {
 			m.metrics.owned.Dec()
 			m.poke()
 			return

@@ -14,7 +14,7 @@ import (
 var (
 	// errCurrent: a lease that was taken for outdated is not.
 	errCurrent = errors.New("the range is live")
-	errPartial = errors.New("the ranges do not cover the lease")
+	errPartial = errors.New("the ranges do not cover all keys")
 )
 
 // succeed puts the leases that follow in the place of a held one whose range was
@@ -23,9 +23,9 @@ var (
 // dies at, the next holder does what is left: leases that exist are not made
 // twice, and the one that is replaced is there until all are.
 //
-// It tries until it is done, the lease is lost, or the lease turns out to be
-// current.
-func (w *writer) succeed(ctx context.Context) error {
+// It tries until it is done, the lease is lost or turns out to be current, or
+// leaving ends: then it is given back as it is.
+func (w *writer) succeed(ctx, leaving context.Context) error {
 	retry := newBackoff(250*time.Millisecond, 2*time.Second)
 	for {
 		// The last position, and time for the rest of it.
@@ -44,6 +44,8 @@ func (w *writer) succeed(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(wait):
+		case <-leaving.Done():
+			return context.Cause(leaving)
 		case <-w.t.ended:
 			return ErrLost
 		}
@@ -68,7 +70,7 @@ func (w *writer) replaceOutdated(ctx context.Context) error {
 			return err
 		}
 		v := newView(w.m, time.Now(), list, live, true)
-		if !covered(w.stored.Range, v.ranges()) {
+		if !covered(w.stored.Range, rangesOf(live)) {
 			return fmt.Errorf("replace lease %s: %w", w.stored.ID, errPartial)
 		}
 		if v.readable(w.stored) && v.standingOf(w.stored.ID) != surplus {

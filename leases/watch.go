@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -168,6 +169,7 @@ func (w *watch) observe(v view) []Observed {
 		held[id] = true
 	}
 	notBefore := map[string]time.Time{}
+	maps.DeleteFunc(w.m.refused, func(id string, _ bool) bool { _, listed := w.seen[id]; return !listed })
 	for id, r := range w.m.resting {
 		notBefore[id] = r.until
 	}
@@ -212,12 +214,16 @@ func (w *watch) complete(ctx context.Context, list []Document) ([]Document, erro
 	if w.m.ranges == nil || w.asked && !w.doubtful(list) {
 		return list, nil
 	}
-	// It reads a page of every range.
-	asking, cancel := context.WithTimeout(ctx, max(time.Minute, w.m.cfg.CallTimeout))
+	// It reads a page of every range. Meanwhile nobody is answered, and a host
+	// without a lease does not renew its record.
+	asking, cancel := context.WithTimeout(ctx, max(w.m.cfg.Expiry/2, w.m.cfg.CallTimeout))
 	defer cancel()
 	live, err := w.m.ranges(asking)
 	if err != nil {
 		return list, fmt.Errorf("list ranges: %w", err)
+	}
+	if !covered(whole, rangesOf(live)) {
+		return list, fmt.Errorf("list ranges: %w", errPartial)
 	}
 	w.live, w.asked, w.settled = live, true, true
 	w.nextAt = time.Now().Add(w.asking.next(nil))
@@ -344,6 +350,10 @@ func (w *watch) once(key, message string, fields ...zap.Field) {
 }
 
 func (w *watch) first(key string, log func(string, ...zap.Field), message string, fields ...zap.Field) {
+	const most = 10_000 // ids that anybody can make up
+	if len(w.logged) >= most {
+		clear(w.logged)
+	}
 	if !w.logged[key] {
 		w.logged[key] = true
 		log(message, fields...)
