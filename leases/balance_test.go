@@ -135,6 +135,38 @@ func TestSuccessorDies(t *testing.T) {
 	}
 }
 
+// Who asks for a lease and leaves before it has got it takes the request back:
+// the lease is given to nobody who is not there.
+func TestAskerLeaves(t *testing.T) {
+	for name, after := range map[string]time.Duration{"at once": 10 * time.Millisecond, "while the owner drains": 2500 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				a := w.process("a").start(func(stop, _ context.Context, s *tenureSeen) error {
+					<-stop.Done()
+					time.Sleep(3 * time.Second) // it drains
+					s.t.Checkpoint(at(int(s.t.Epoch())))
+					return nil
+				})
+				time.Sleep(5 * time.Second)
+				b := w.process("b").start(nil)
+				time.Sleep(after)
+				if n := b.logged("lease asked for"); n != 1 {
+					t.Fatalf("%d leases were asked for", n)
+				}
+				b.stop()
+				if a.logged("lease handed over") != 0 {
+					t.Error("it was handed over before: nothing was tested")
+				}
+				w.guard(7*time.Second, a, b) // under an expiry
+				if n := len(a.holding()); n != 2 {
+					t.Errorf("a holds %v, stored %+v and %+v", a.holding(), w.read("0"), w.read("1"))
+				}
+				a.stop()
+			})
+		})
+	}
+}
+
 // split puts two ranges in the place of one.
 func (w *world) split(token string, at string) {
 	w.mu.Lock()

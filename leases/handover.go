@@ -19,13 +19,20 @@ const lookout = 200 * time.Millisecond
 
 // pursue asks for a lease and takes it as soon as its owner has handed it over.
 // An owner that does so later than that finds us by our listing.
-func (m *Manager) pursue(ctx context.Context, d Document, take func(Document)) {
-	ctx, cancel := context.WithTimeout(ctx, 3*m.cfg.AcquireInterval)
+func (m *Manager) pursue(staying context.Context, d Document, take func(Document)) {
+	ctx, cancel := context.WithTimeout(staying, 3*m.cfg.AcquireInterval)
 	defer cancel()
+	taken := false
+	defer func() {
+		if !taken && staying.Err() != nil {
+			m.retract(context.WithoutCancel(staying), d.ID)
+		}
+	}()
 	owner, before := d.StartID, d.Request // of somebody who needs it less, or is gone
 	for ; ctx.Err() == nil; sleep(ctx, lookout) {
 		switch {
 		case d.StartID == m.self.StartID && d.Owner == m.self.Instance:
+			taken = true
 			take(d)
 			return
 		case d.StartID != owner:
@@ -48,6 +55,28 @@ func (m *Manager) pursue(ctx context.Context, d Document, take func(Document)) {
 		}
 		if err == nil {
 			d = now
+		}
+	}
+}
+
+// retract takes a request back, or the lease that it brought: this host leaves.
+func (m *Manager) retract(ctx context.Context, id string) {
+	const tries = 3 // the owner writes, too
+	for range tries {
+		d, err := m.look(ctx, id)
+		if err != nil {
+			return // it expires as any other
+		}
+		switch m.self {
+		case Host{d.Owner, d.StartID}:
+			d.Owner = ""
+		case hostOf(d.Request):
+			d.Request = ""
+		default:
+			return
+		}
+		if _, err := m.try(ctx, m.store.Replace, d); !errors.Is(err, ErrConflict) {
+			return
 		}
 	}
 }

@@ -308,9 +308,9 @@ func (m *Manager) serve(leaving, stop, work context.Context, w *writer, acquired
 		return
 	}
 	m.metrics.owned.Dec()
-	if heir := w.t.successor(); heir.StartID != "" {
+	if heir := w.stored.Owner; heir != "" {
 		m.metrics.handedOver.Inc()
-		w.log.Info("lease handed over", zap.String(logkey.Owner, heir.Instance), zap.String(logkey.Continuation, w.stored.Continuation))
+		w.log.Info("lease handed over", zap.String(logkey.Owner, heir), zap.String(logkey.Continuation, w.stored.Continuation))
 		return
 	}
 	w.log.Info("lease given back", zap.String(logkey.Continuation, w.stored.Continuation))

@@ -33,6 +33,9 @@ const (
 	lockMemory = 10 * time.Minute
 )
 
+// unlockTimeout bounds the end of a lock whose context may have ended.
+const unlockTimeout = 2 * time.Second
+
 // Mark stores {prefix}.info, unless it is there. Call it once the leases cover all
 // ranges, again with every listing until it succeeds: a .NET host that finds it
 // creates no leases, and never waits for a lock that was left behind.
@@ -53,7 +56,11 @@ func (s *Store) Mark(ctx context.Context) error {
 		return fmt.Errorf("mark leases as made: %w", err)
 	}
 	unlock, taken, err := s.TakeLock(ctx)
-	defer unlock(ctx)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+		defer cancel()
+		unlock(ctx)
+	}()
 	if !taken {
 		return fmt.Errorf("mark leases as made: %w", cmp.Or(err, ErrConflict))
 	}

@@ -127,8 +127,12 @@ func (w *writer) attempt(ctx context.Context, release bool) (result verdict, wai
 	}
 	offered, _ := w.t.untold()
 	next.Offer = offered.String()
-	heir := w.t.successor()
 	if release {
+		// Who asked may have left since, and says so by taking its request back.
+		heir := w.t.successor()
+		if hostOf(w.stored.Request) != heir {
+			heir = Host{}
+		}
 		next.Owner, next.Request, next.Offer = heir.Instance, "", ""
 		if heir.StartID != "" {
 			next.StartID = heir.StartID
@@ -186,6 +190,7 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 		return tryAgain, w.retry.next(nil)
 	case ours && now.Owner == "" && release, release && heir.StartID != "" && now.StartID == heir.StartID:
 		w.note(nil)
+		w.stored = now
 		w.t.release(p, now.Timestamp) // given by the write whose reply was lost
 		return wrote, 0
 	default:
