@@ -269,7 +269,7 @@ func (v view) missing() gaps {
 	for _, r := range v.live {
 		for _, hole := range holes(r.Range, have) {
 			d := v.leaseOf(hole, r)
-			d.Continuation = r.Continuation
+			d.Continuation, d.Start = r.Continuation, r.Start
 			i := slices.IndexFunc(v.list, func(o Document) bool { return o.ID == d.ID })
 			switch {
 			case i < 0:

@@ -24,6 +24,7 @@ type Range struct {
 	Token        string             // pk range id
 	Range        azcosmos.FeedRange // min inclusive, max exclusive
 	Continuation string             // first position of a lease made for it, a raw ETag; "" none
+	Start        string             // where to begin without one; see Document
 }
 
 // Deps is what a Manager works with. Store and Instance are required.

@@ -299,6 +299,8 @@ func (p *Processor) firstPositions(ctx context.Context, ranges []azcosmos.FeedRa
 			live[i] = leases.Range{Token: page.RangeID, Range: r}
 			if p.cfg.Start == (Start{}) {
 				live[i].Continuation = page.Continuation
+			} else {
+				live[i].Start = p.cfg.Start.String()
 			}
 			return nil
 		})
