@@ -22,6 +22,7 @@ func TestBeginningIsStoredFirst(t *testing.T) {
 		"time":      processor.FromTime,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				began := time.Now().Add(-time.Minute)
