@@ -342,7 +342,7 @@ func checkNeverBack(t *testing.T, history []Document) {
 		if number(t, after.Continuation) < number(t, before.Continuation) {
 			t.Errorf("position went back from %s to %s", before.Continuation, after.Continuation)
 		}
-		if after.Epoch < before.Epoch || after.Epoch == before.Epoch && (after.Renewal < before.Renewal || after.Renewal == before.Renewal && after.Request == before.Request) {
+		if after.Epoch < before.Epoch || after.Epoch == before.Epoch && (after.Renewal < before.Renewal || after.Renewal == before.Renewal && after.Request == before.Request && after.Owner == before.Owner) {
 			t.Errorf("epoch %d renewal %d came after epoch %d renewal %d", after.Epoch, after.Renewal, before.Epoch, before.Renewal)
 		}
 	}

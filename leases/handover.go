@@ -18,13 +18,13 @@ var errHandOver = errors.New("lease is handed over")
 const lookout = 200 * time.Millisecond
 
 // pursue asks for a lease and takes it as soon as its owner has handed it over.
-// An owner that does so later than that finds us by our listing.
+// After three listing intervals it takes the request back; Plan may ask again.
 func (m *Manager) pursue(staying context.Context, d Document, take func(Document)) {
 	ctx, cancel := context.WithTimeout(staying, 3*m.cfg.AcquireInterval)
 	defer cancel()
 	taken := false
 	defer func() {
-		if !taken && staying.Err() != nil {
+		if !taken { // a request that nobody waits behind would send the lease away one day
 			m.retract(context.WithoutCancel(staying), d.ID)
 		}
 	}()
@@ -59,7 +59,7 @@ func (m *Manager) pursue(staying context.Context, d Document, take func(Document
 	}
 }
 
-// retract takes a request back, or the lease that it brought: this host leaves.
+// retract takes a request back, or the lease that it brought: nobody waits for it.
 func (m *Manager) retract(ctx context.Context, id string) {
 	const tries = 3 // the owner writes, too
 	for range tries {
@@ -91,7 +91,7 @@ func (w *watch) leave(ctx context.Context) {
 	var offers map[string]Host
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%again == 0 {
-			offers = w.offer(ctx)
+			offers = w.offer(ctx, offers)
 		}
 		if len(offers) == 0 {
 			return
@@ -107,7 +107,7 @@ func (w *watch) leave(ctx context.Context) {
 }
 
 // offer lets each held lease name who is to have it.
-func (w *watch) offer(ctx context.Context) map[string]Host {
+func (w *watch) offer(ctx context.Context, before map[string]Host) map[string]Host {
 	list, hosts, err := w.list(ctx)
 	if err == nil {
 		w.sight(time.Now(), list)
@@ -115,7 +115,7 @@ func (w *watch) offer(ctx context.Context) map[string]Host {
 		w.observed = w.observe(w.view(time.Now(), list))
 	}
 	now := time.Now()
-	offers := Offers(now, w.m.self, w.hosts(now), w.observed)
+	offers := Offers(now, w.m.self, w.hosts(now), w.observed, before)
 	for id, h := range offers {
 		if t := w.m.tenure(id); t != nil && t.successor() == (Host{}) {
 			t.offer(h)

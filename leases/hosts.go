@@ -29,7 +29,7 @@ func (w *watch) announce(ctx context.Context) {
 	w.m.mu.Lock()
 	holds := len(w.m.tenures) > 0
 	w.m.mu.Unlock()
-	if holds || !w.self.at.IsZero() && time.Since(w.self.at) < w.m.cfg.RenewInterval {
+	if holds || time.Now().Before(w.deaf.until) || !w.self.at.IsZero() && time.Since(w.self.at) < w.m.cfg.RenewInterval {
 		return
 	}
 	call, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)

@@ -418,7 +418,7 @@ func TestSecondGap(t *testing.T) {
 		}
 		for range 5 { // whatever the wait was in its last round
 			w.remove("1")
-			time.Sleep(8 * time.Second)
+			time.Sleep(10 * time.Second)
 			if p.holds("1") == nil {
 				t.Error("the lease was not made again")
 			}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -41,6 +43,8 @@ type Manager struct {
 	resting map[string]rest    // leases whose Serve returned by itself
 	refused map[string]bool    // leases that could not be taken the last time
 	asking  map[string]bool    // leases that were asked for, by id
+	heard   bool               // an acquisition got its reply since the last round
+	unheard map[string]int64   // epochs of acquisitions that got no reply, by lease id
 
 	early chan struct{} // there is a reason to list now
 }
@@ -61,6 +65,9 @@ type claim struct {
 // errSibling ends the other tenures when one of them panicked.
 var errSibling = errors.New("another range's serve panicked")
 
+// longestInstance is as long as a host's name may be, in bytes.
+const longestInstance = 255
+
 // NewManager checks the configuration. It does no I/O and starts nothing.
 func NewManager(cfg Config, deps Deps) (*Manager, error) {
 	if err := cfg.Validate(); err != nil {
@@ -68,6 +75,11 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 	}
 	if deps.Store == nil || deps.Instance == "" {
 		return nil, errors.New("new lease manager: it needs a store and an instance name")
+	}
+	if len(deps.Instance) > longestInstance || !utf8.ValidString(deps.Instance) || strings.ContainsFunc(deps.Instance, unicode.IsControl) {
+		// It would not come back from a document as it was, or make none.
+		return nil, fmt.Errorf("new lease manager: instance name %.40q must be text of at most %d bytes without control characters",
+			deps.Instance, longestInstance)
 	}
 	if deps.Store.prefix == "" || strings.ContainsAny(deps.Store.prefix, forbidden) {
 		return nil, fmt.Errorf("new lease manager: prefix %q is empty or has one of %s", deps.Store.prefix, forbidden)
@@ -83,6 +95,7 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 		resting: map[string]rest{},
 		refused: map[string]bool{},
 		asking:  map[string]bool{},
+		unheard: map[string]int64{},
 		early:   make(chan struct{}, 1),
 	}
 	if m.now == nil {
@@ -229,6 +242,7 @@ func (m *Manager) Uncovered() []azcosmos.FeedRange {
 // hold acquires one lease and keeps it until serve has returned.
 func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	if ctx.Err() != nil {
+		m.retract(context.WithoutCancel(ctx), d.ID) // it may have been given to us
 		return
 	}
 	log := m.log.With(zap.String(logkey.Lease, d.Token))
@@ -237,17 +251,19 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	detached := context.WithoutCancel(ctx)
 	started := time.Now()
 	lease, err := m.acquire(detached, d)
+	until := started.Add(m.cfg.window())
+	m.hear(d.ID, d.Epoch+1, err == nil && time.Now().Before(until))
 	if changed := errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound); err != nil {
 		if !changed {
 			m.metrics.writeFailures.Inc()
 		}
 		if !changed && m.failing(d.ID, true) {
 			log.Info("lease could not be taken, trying again", logkey.Error(err))
+			m.poke() // it may be ours, and nobody serves it
 		}
 		return // the next listing shows what became of it
 	}
 	m.failing(d.ID, false)
-	until := started.Add(m.cfg.window())
 	if !time.Now().Before(until) {
 		return // the reply took so long that it proves nothing
 	}
@@ -376,6 +392,18 @@ func (m *Manager) acquire(ctx context.Context, d Document) (Document, error) {
 	d.Request, d.Offer = "", ""
 	d.Timestamp = m.now()
 	return m.store.Replace(ctx, d)
+}
+
+// hear notes whether an acquisition got its reply in time.
+func (m *Manager) hear(id string, epoch int64, heard bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if heard {
+		clear(m.unheard)
+		m.heard = true
+	} else {
+		m.unheard[id] = epoch
+	}
 }
 
 // claim marks a lease as being taken by this Manager.

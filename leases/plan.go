@@ -38,6 +38,16 @@ type Observed struct {
 	NotBefore time.Time
 }
 
+// lying is how long after its last change a lease that nobody holds is taken by
+// whoever sees it, whatever its share. All see it within a listing interval or
+// two; who has not taken it then cannot, or is not there any more.
+func (o Observed) lying() time.Duration {
+	if o.Document.Owner == "" {
+		return o.Patience / 2
+	}
+	return o.Patience * 3 / 2
+}
+
 // Moves is what a process does after one listing. Leases are named by their ids.
 type Moves struct {
 	Take     []string        // acquire: nobody's, or left by this very process
@@ -49,8 +59,8 @@ type Moves struct {
 // P/W of them, some one more.
 //
 // Leases that nobody holds come first: expired, then free ones. A process takes
-// them up to its share; what others leave lying for as long as a lease lasts it
-// takes, too. One that has less than its share then asks those that have more.
+// them up to its share; what others leave lying for half as long as a lease lasts
+// it takes, too. One that has less than its share then asks those that have more.
 // An owner that is asked hands over as long as it keeps its own share and the
 // other gets no more than its. Nobody takes a lease that has not expired. One
 // that its owner offers to this process, because it leaves, is asked for in any
@@ -70,19 +80,30 @@ func Plan(now time.Time, self Host, hosts []Host, seen []Observed) Moves {
 }
 
 // Offers shares out what a process holds that leaves: each lease to the host that
-// has the fewest then. It is empty when there is nobody.
-func Offers(now time.Time, self Host, hosts []Host, seen []Observed) map[string]Host {
+// has the fewest then, or still to the one that it was offered to before, if that
+// one stays: it may have answered. It is empty when there is nobody.
+func Offers(now time.Time, self Host, hosts []Host, seen []Observed, before map[string]Host) map[string]Host {
 	p := newPlan(now, self, hosts, seen)
 	delete(p.hosts, self.StartID)
 	offers := map[string]Host{}
+	var open []string
 	for _, o := range p.seen {
 		if !o.Held || o.Outdated || o.Vanished || len(p.hosts) == 0 {
 			continue
 		}
+		id := o.Document.ID
+		if h := before[id]; p.hosts[h.StartID] == h && h != (Host{}) {
+			offers[id] = h
+			p.count[h.StartID]++
+			continue
+		}
+		open = append(open, id)
+	}
+	for _, id := range open {
 		h := slices.MinFunc(slices.Collect(maps.Values(p.hosts)), func(a, b Host) int {
 			return cmp.Or(cmp.Compare(p.count[a.StartID], p.count[b.StartID]), cmp.Compare(a.StartID, b.StartID))
 		})
-		offers[o.Document.ID] = h
+		offers[id] = h
 		p.count[h.StartID]++
 	}
 	return offers
@@ -161,7 +182,7 @@ func (p *plan) take() []string {
 		d, age := o.Document, p.now.Sub(o.Since)
 		switch {
 		case o.Held, o.Vanished, d.Version == Unreadable, p.now.Before(o.NotBefore), p.owned(o):
-		case p.orphan(o), o.Outdated, d.Owner == "" && age >= o.Patience, age >= 2*o.Patience:
+		case p.orphan(o), o.Outdated, age >= o.lying():
 			take = append(take, d.ID)
 			if !o.Outdated {
 				mine++

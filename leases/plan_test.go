@@ -239,14 +239,25 @@ func TestPlanHandsOver(t *testing.T) {
 		}
 	}
 	hosts, seen := share{others: []int{1, 0}, mine: 5}.seen(now)
-	offers, count := Offers(now, self, hosts, seen), map[string]int{}
+	offers, count := Offers(now, self, hosts, seen, nil), map[string]int{}
 	for _, h := range offers {
 		count[h.StartID]++
 	}
 	if len(offers) != 5 || count["H0"] != 2 || count["H1"] != 3 {
 		t.Errorf("offers %v", offers)
 	}
-	if hosts, seen := (share{mine: 5}).seen(now); len(Offers(now, self, hosts, seen)) != 0 {
+	// What was offered stays so while that host does.
+	offers = map[string]Host{"p..1": {"H0", "H0"}, "p..2": {"H0", "H0"}, "p..3": {"H0", "H0"}, "p..4": {"gone", "gone"}}
+	again := Offers(now, self, hosts, seen, offers)
+	for _, id := range []string{"p..1", "p..2", "p..3"} {
+		if again[id] != offers[id] {
+			t.Errorf("%s was offered to %v, and then to %v", id, offers[id], again[id])
+		}
+	}
+	if len(again) != 5 || again["p..4"].StartID != "H1" {
+		t.Errorf("offers %v", again)
+	}
+	if hosts, seen := (share{mine: 5}).seen(now); len(Offers(now, self, hosts, seen, nil)) != 0 {
 		t.Error("something is offered to nobody")
 	}
 	// A request of somebody unknown stands for a while: it may be new.

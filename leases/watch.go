@@ -24,15 +24,19 @@ type watch struct {
 	present  map[string]present  // hosts without a lease, by start id
 	observed []Observed          // the last listing
 	self     presence            // our own record
-	live     []Range             // as last asked; nil before
+	deaf     deafness
+	live     []Range // as last asked; nil before
 	asked    bool
 	unclear  string // what was when Ranges was last thought of
 	marked   bool
-	settled  bool      // Ranges was asked since: what is unclear is so
-	hole     string    // what no lease covered at the last listing
-	nextAt   time.Time // when Ranges may be asked again while that is the same
-	asking   backoff
-	logged   map[string]bool
+	settled  bool   // Ranges was asked since: what is unclear is so
+	hole     string // what no lease covered at the last listing
+	// holeSince is when that was first so.
+	holeSince time.Time
+	known     bool      // there have been leases: a listing without any may be wrong
+	nextAt    time.Time // when Ranges may be asked again while that is the same
+	asking    backoff
+	logged    map[string]bool
 }
 
 // sighting is since when a lease has looked the way it does.
@@ -53,6 +57,7 @@ func newWatch(m *Manager) *watch {
 		seen:    map[string]sighting{},
 		present: map[string]present{},
 		logged:  map[string]bool{},
+		deaf:    deafness{retry: newBackoff(3*m.cfg.Expiry, 5*time.Minute)},
 	}
 }
 
@@ -77,7 +82,7 @@ func (w *watch) round(ctx context.Context, take func(d Document, outdated bool),
 	default:
 		w.works()
 	}
-	if !listed || w.m.ranges != nil && !w.asked {
+	if !listed || w.m.ranges != nil && !w.asked && !w.whole(list) {
 		return wait
 	}
 
@@ -88,17 +93,23 @@ func (w *watch) round(ctx context.Context, take func(d Document, outdated bool),
 	for _, o := range w.observed {
 		byID[o.Document.ID] = o
 		// A peer that died is found out when its time is up, not some time later.
-		if left := o.Since.Add(o.Patience).Sub(now); left > 0 && !o.Held && !o.Vanished && o.Document.Owner != "" {
-			wait = min(wait, left+time.Millisecond)
+		for _, after := range []time.Duration{o.Patience, o.lying()} {
+			if left := o.Since.Add(after).Sub(now); left > 0 && !o.Held && !o.Vanished && o.Document.Owner != "" {
+				wait = min(wait, left+time.Millisecond)
+			}
 		}
 		if o.Held && o.Outdated {
 			w.m.end(o.Document.ID, ErrOutdated)
 		}
 	}
 	defer w.mark(ctx, list)
+	w.listen(ctx, now)
 	moves := Plan(now, w.m.self, w.hosts(now), w.observed)
 	for id, h := range moves.HandOver {
 		w.m.give(id, h)
+	}
+	if now.Before(w.deaf.until) {
+		return wait
 	}
 	for _, id := range moves.Take {
 		take(byID[id].Document, byID[id].Outdated)
@@ -107,6 +118,19 @@ func (w *watch) round(ctx context.Context, take func(d Document, outdated bool),
 		request(byID[id].Document)
 	}
 	return wait
+}
+
+// whole says whether leases that were at work cover the key space, as they do in
+// health: then one live range that does not answer must not keep a host from
+// serving the others. Whoever reads a lease finds out that it is outdated.
+func (w *watch) whole(list []Document) bool {
+	v := w.view(time.Now(), list)
+	for i, s := range v.standings() {
+		if d := v.list[i]; s == idle && v.ours(d) || s == current && (d.Epoch == 0 || d.StartID == "") {
+			return false
+		}
+	}
+	return len(list) > 0 && v.unclear() == ""
 }
 
 func (w *watch) list(ctx context.Context) ([]Document, []Presence, error) {
@@ -133,7 +157,7 @@ func (w *watch) sight(now time.Time, list []Document) {
 		}
 		seen[d.ID] = s
 	}
-	w.seen = seen
+	w.seen, w.known = seen, w.known || len(list) > 0
 }
 
 func (s sighting) same(t sighting) bool {
@@ -231,9 +255,14 @@ func (w *watch) complete(ctx context.Context, list []Document) ([]Document, erro
 	missing := v.missing()
 	// The container may have several partitions, of which a listing sees one
 	// after the other: a lease that is just being replaced may show neither
-	// before nor after. A hole is one that two listings show.
-	if hole := missing.String(); len(list) > 0 && hole != w.hole {
-		w.hole, w.nextAt = hole, time.Time{}
+	// before nor after, and a replica that lags does not show what is new. A hole
+	// is one that all listings show for longer than an interval.
+	hole, now := missing.String(), time.Now()
+	if hole != w.hole {
+		w.hole, w.holeSince = hole, now
+	}
+	if w.known && hole != "" && now.Sub(w.holeSince) < w.m.cfg.AcquireInterval*3/2 {
+		w.nextAt = time.Time{}
 		return list, nil
 	}
 	return w.fill(ctx, list, missing)

@@ -191,7 +191,11 @@ func (w *writer) refused(ctx context.Context, p position, release bool) (verdict
 	case ours && now.Owner == "" && release, release && heir.StartID != "" && now.StartID == heir.StartID:
 		w.note(nil)
 		w.stored = now
-		w.t.release(p, now.Timestamp) // given by the write whose reply was lost
+		// Given by the write whose reply was lost: that one's position is stored.
+		if now.Continuation != p.continuation {
+			p = position{}
+		}
+		w.t.release(p, now.Timestamp)
 		return wrote, 0
 	default:
 		w.log.Info("lease was taken by someone else",

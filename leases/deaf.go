@@ -1,0 +1,46 @@
+package leases
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// deafness is what is known of a network whose replies come too late or never,
+// though what is sent arrives. Each try to take a lease would then keep it from
+// the others for another expiry, and serve nobody.
+type deafness struct {
+	times int // rounds since one was heard of that show leases which we have without knowing it
+	retry backoff
+	until time.Time // take nothing, ask for nothing, do not be counted
+}
+
+// listen looks in the listing for acquisitions of ours whose reply did not come.
+// One is taken again at once. After a second we leave leases to the others, for
+// long enough that they see them expire.
+func (w *watch) listen(ctx context.Context, now time.Time) {
+	w.m.mu.Lock()
+	taken := false
+	for _, o := range w.observed {
+		epoch, unheard := w.m.unheard[o.Document.ID]
+		if d := o.Document; unheard && d.StartID == w.m.self.StartID && d.Epoch == epoch && !o.Held {
+			taken = true
+			delete(w.m.unheard, d.ID)
+		}
+	}
+	if w.m.heard {
+		w.deaf.times, w.m.heard = 0, false
+	}
+	w.m.mu.Unlock()
+	if taken {
+		w.deaf.times++
+	}
+	if w.deaf.times >= 2 {
+		wait := w.deaf.retry.next(nil)
+		w.deaf.times, w.deaf.until = 0, now.Add(wait)
+		w.m.log.Error("leases are taken, but the replies come too late: leaving them to others", zap.Duration("rest", wait))
+		w.withdraw(ctx) // it would count, and have a share
+		w.self.at = time.Time{}
+	}
+}
