@@ -43,7 +43,14 @@
 // expired. A host with less than its share writes a request into leases of those
 // that have more; the owner sees it at its next listing or write, finishes, and
 // makes the other the owner in its last write. The other looks every 200 ms, and
-// goes on at once. If it has died meanwhile, the lease expires as any other.
+// goes on at once. If it has died meanwhile, the lease expires as any other. Who
+// leaves, or has waited for three listings, takes its request back, and gives back
+// what it has been given after all.
+//
+// What others leave lying – a host that is counted may be unable to take its share
+// – is taken by whoever sees it half an expiry later. A host whose acquisitions are
+// applied twice without a reply in time takes nothing for three expiries and more:
+// each try would keep the lease from the others and serve nobody.
 //
 // A host that stops writes into its leases to whom it would like to give them,
 // the one with the fewest leases that stays, goes on working for up to two
@@ -119,8 +126,9 @@
 // space only if it can be read as it is, or was a lease of a processor once (it
 // has a position, or properties of ours) whose range was split or merged. All else
 // is listed, reported once, and neither taken nor changed, and the live ranges get
-// leases of their own beside it. Leases are made for keys that two listings in a
-// row show uncovered, and for all in an empty container. The one exception is a
+// leases of their own beside it. Leases are made for keys that all listings of an
+// interval and a half show uncovered, and at once in a container that was never seen
+// to have any. The one exception is a
 // document that is of no use and lies under the id that such a lease needs: when it
 // has not changed for Expiry, it is replaced, on the condition that it is still the
 // one that was seen. Fields and properties that are not ours stay, and so does a
