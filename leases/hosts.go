@@ -81,24 +81,3 @@ func (w *watch) hosts(now time.Time) []Host {
 	}
 	return list
 }
-
-// end ends a tenure as a stop does.
-func (m *Manager) end(id string, cause error) {
-	if t := m.tenure(id); t != nil {
-		t.end(cause)
-	}
-}
-
-// give ends a tenure whose lease another host has asked for.
-func (m *Manager) give(id string, h Host) {
-	if t := m.tenure(id); t != nil {
-		t.handOver(h)
-	}
-}
-
-// tenure gives that of a held lease, or nil.
-func (m *Manager) tenure(id string) *Tenure {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.tenures[id]
-}
