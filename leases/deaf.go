@@ -18,7 +18,8 @@ type deafness struct {
 
 // listen looks in the listing for acquisitions of ours whose reply did not come.
 // One is taken again at once. After a second we leave leases to the others, for
-// long enough that they see them expire.
+// long enough that they see them expire. A host that knows of no other goes on
+// trying.
 func (w *watch) listen(ctx context.Context, now time.Time) {
 	w.m.mu.Lock()
 	taken := false
@@ -36,11 +37,24 @@ func (w *watch) listen(ctx context.Context, now time.Time) {
 	if taken {
 		w.deaf.times++
 	}
-	if w.deaf.times >= 2 {
+	if w.deaf.times >= 2 && w.company(now) {
 		wait := w.deaf.retry.next(nil)
 		w.deaf.times, w.deaf.until = 0, now.Add(wait)
 		w.m.log.Error("leases are taken, but the replies come too late: leaving them to others", zap.Duration("rest", wait))
 		w.withdraw(ctx) // it would count, and have a share
 		w.self.at = time.Time{}
 	}
+}
+
+// company says whether another host is there to serve what this one leaves.
+func (w *watch) company(now time.Time) bool {
+	if len(w.hosts(now)) > 0 {
+		return true
+	}
+	for _, o := range w.observed {
+		if d := o.Document; d.Owner != "" && d.StartID != w.m.self.StartID && now.Sub(o.Since) < o.Patience {
+			return true
+		}
+	}
+	return false
 }
