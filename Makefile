@@ -28,7 +28,7 @@ build: ## compile everything; the commands go to bin/
 	mkdir -p bin
 	$(GO) build -o bin/ ./cmd/...
 
-test: ## all tests with the race detector, then each kill, fault, cluster and mutant without it; a package has 5 minutes
+test: ## all tests with the race detector, then each kill, fault, cluster and mutant without it; a package should need 5 minutes at most
 	$(GO) test -race -timeout 10m ./...
 	$(GO) test -timeout 5m ./internal/simulation
 	$(GO) test -timeout 5m -run 'TestKilledAtEveryWrite|TestHours|TestMutants|TestOwed' ./internal/system
