@@ -36,10 +36,12 @@ func (m *Manager) pursue(staying context.Context, d Document, take func(Document
 			take(d)
 			return
 		case d.StartID != owner:
-			return // it went to somebody else
+			m.poke() // it went to somebody else: maybe another one is left
+			return
 		case hostOf(d.Request) == m.self:
 		case d.Request != before:
-			return // somebody else asks, too
+			m.poke() // somebody else asks, too
+			return
 		default:
 			// Neither timestamp nor renewal: an owner that has died must not look
 			// alive for it. If its own write came first, the next one is tried.
