@@ -167,6 +167,20 @@ func TestAskerLeaves(t *testing.T) {
 	}
 }
 
+// A request that ends does not free the lease that came by another way meanwhile.
+func TestHeldIsNotRetracted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.process("a").start(nil)
+		time.Sleep(5 * time.Second)
+		before := w.read("0")
+		a.m.retract(context.Background(), before.ID, false)
+		if d := w.read("0"); d.Owner != "a" || d.ETag != before.ETag {
+			t.Errorf("stored %+v", d)
+		}
+		a.stop()
+	})
+}
+
 // split puts two ranges in the place of one.
 func (w *world) split(token string, at string) {
 	w.mu.Lock()

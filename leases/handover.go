@@ -25,7 +25,7 @@ func (m *Manager) pursue(staying context.Context, d Document, take func(Document
 	taken := false
 	defer func() {
 		if !taken { // a request that nobody waits behind would send the lease away one day
-			m.retract(context.WithoutCancel(staying), d.ID)
+			m.retract(context.WithoutCancel(staying), d.ID, false)
 		}
 	}()
 	owner, before := d.StartID, d.Request // of somebody who needs it less, or is gone
@@ -62,12 +62,21 @@ func (m *Manager) pursue(staying context.Context, d Document, take func(Document
 }
 
 // retract takes a request back, or the lease that it brought: nobody waits for it.
-func (m *Manager) retract(ctx context.Context, id string) {
+// A lease that is being taken or held by now is left alone, unless claimed says
+// that it is the caller who was to take it: what is trusted must not be freed. Who
+// takes it between the look and the write makes the write fail.
+func (m *Manager) retract(ctx context.Context, id string, claimed bool) {
 	const tries = 3 // the owner writes, too
 	for range tries {
 		d, err := m.look(ctx, id)
 		if err != nil {
 			return // it expires as any other
+		}
+		m.mu.Lock()
+		_, held := m.tenures[id]
+		m.mu.Unlock()
+		if held && !claimed {
+			return
 		}
 		switch m.self {
 		case Host{d.Owner, d.StartID}:

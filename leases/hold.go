@@ -17,7 +17,7 @@ import (
 // hold acquires one lease and keeps it until serve has returned.
 func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	if ctx.Err() != nil {
-		m.retract(context.WithoutCancel(ctx), d.ID) // it may have been given to us
+		m.retract(context.WithoutCancel(ctx), d.ID, true) // it may have been given to us
 		return
 	}
 	log := m.log.With(zap.String(logkey.Lease, d.Token))

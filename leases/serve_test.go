@@ -115,7 +115,7 @@ func TestStartTogether(t *testing.T) {
 		}
 		w.guard(30*time.Second, all...)
 		for _, r := range w.ranges {
-			if d := w.read(r.Token); d.Owner == "" || d.Epoch > 2 || d.Continuation != at(1) {
+			if d := w.read(r.Token); d.Owner == "" || d.Epoch > 3 || d.Continuation != at(1) {
 				t.Errorf("lease %+v", d)
 			}
 		}
