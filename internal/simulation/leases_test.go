@@ -170,12 +170,12 @@ func (c *checks) begin(q *request, l *lease, handed bool) {
 // position.
 func (c *checks) createLease(q *request, l *lease) {
 	c.story.tell("%s creates lease %s of [%s, %s) at %d", q.who, l.token, l.min, l.max, l.position)
-	inherits := false
+	inherits, from := false, int64(0)
 	for _, parent := range c.leases {
 		if parent.id == l.id || !overlap(parent.min, parent.max, l.min, l.max) {
 			continue
 		}
-		inherits = true
+		inherits, from = true, max(from, parent.position)
 		if l.position < parent.position {
 			c.story.violated(6, "lease %s begins at %d, its parent %s was at %d", l.token, l.position, parent.token, parent.position)
 		}
@@ -189,7 +189,7 @@ func (c *checks) createLease(q *request, l *lease) {
 		c.documents.excuse(l.min, l.max) // what was before is for the list
 		return
 	}
-	c.passes(q, l)
+	c.passes(q, from, l)
 }
 
 func (c *checks) deleteLease(q *request, l *lease) {
@@ -211,17 +211,18 @@ func (c *checks) movePosition(q *request, now, before *lease) {
 	case before.started && !now.started, now.position < before.position:
 		c.story.violated(6, "%s moves the position of %s from %d back to %d", q.who, now.token, before.position, now.position)
 	case now.position > before.position:
-		c.passes(q, now)
+		c.passes(q, before.position, now)
 	}
 }
 
-// passes holds a position to what has been handled.
-func (c *checks) passes(q *request, l *lease) {
+// passes holds a position to what has been handled since the one before. What lies
+// before that has been passed by somebody else, who may have been excused.
+func (c *checks) passes(q *request, from int64, l *lease) {
 	if q.who == nil || time.Since(q.who.hurt) < timing.Expiry+30*time.Second {
 		return
 	}
 	for _, v := range c.documents.open {
-		if v.lsn <= l.position && epk.Contains(l.min, l.max, v.key) && !v.excused && !v.at.After(q.left) {
+		if v.lsn > from && v.lsn <= l.position && epk.Contains(l.min, l.max, v.key) && !v.excused && !v.at.After(q.left) {
 			c.story.violated(6, "%s moves the position of %s to %d, past operation %s (LSN %d), which nobody has handled",
 				q.who, l.token, l.position, short(v.id), v.lsn)
 			return
