@@ -93,13 +93,10 @@ func TestWedgedHost(t *testing.T) {
 		b.start(nil)
 		time.Sleep(10 * time.Second)
 		c.wire.set(always(hang))
-		began := time.Now()
 		var worst time.Duration
-		for token, d := range w.longest(time.Minute, a, b) {
+		for _, d := range w.longest(time.Minute, a, b) {
 			worst = max(worst, d)
-			_ = token
 		}
-		t.Log(worst, began)
 		if worst > 20*time.Second {
 			t.Errorf("a range was served by nobody for %s", worst)
 		}
