@@ -39,6 +39,11 @@ type Range struct {
 	LastChange   time.Time `json:"lastChange,omitzero"` // last read that brought an item
 	Listed       bool      `json:"listed"`              // the list on takeover succeeded
 	Blocked      bool      `json:"blocked"`             // reading is paused by a full queue
+	// Staleness is the time since the last completed read, in seconds, or since
+	// this replica has the range; own ranges only.
+	Staleness float64 `json:"staleness,omitempty"`
+	// Page is where the owner's page is, if it says so: an http or https URL.
+	Page string `json:"page,omitempty"`
 	// Lag is how many transactions lie between the first change that is not
 	// handled and the end of the feed, as of LastRead; absent while not known.
 	Lag     *int64 `json:"lag,omitempty"`
