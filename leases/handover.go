@@ -13,9 +13,12 @@ import (
 // errHandOver ends a tenure whose lease another host has asked for.
 var errHandOver = errors.New("lease is handed over")
 
-// lookout is how often a host looks at a lease that is about to change hands: it
-// is what the change costs at most, beside the work that has to end.
-const lookout = 200 * time.Millisecond
+// How often hosts look at a lease that is about to change hands. For as long as
+// the new owner does not look nobody reads the range; the old one still does.
+const (
+	lookout = 200 * time.Millisecond // of the old owner, for an answer to its offer
+	expect  = 100 * time.Millisecond // of the new one, for the lease that it asked for
+)
 
 // pursue asks for a lease and takes it as soon as its owner has handed it over.
 // After three listing intervals it takes the request back; Plan may ask again.
@@ -29,7 +32,7 @@ func (m *Manager) pursue(staying context.Context, d Document, take func(Document
 		}
 	}()
 	owner, before := d.StartID, d.Request // of somebody who needs it less, or is gone
-	for ; ctx.Err() == nil; sleep(ctx, lookout) {
+	for ; ctx.Err() == nil; sleep(ctx, expect) {
 		switch {
 		case d.StartID == m.self.StartID && d.Owner == m.self.Instance:
 			taken = true

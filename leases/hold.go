@@ -158,15 +158,41 @@ func (m *Manager) failing(id string, now bool) (changed bool) {
 	return changed
 }
 
+// acquire writes our name into a lease. Who asks for it just then, as a host that
+// starts does, has changed the document, but not whose it is: then it is tried
+// again, and not a listing interval later.
 func (m *Manager) acquire(ctx context.Context, d Document) (Document, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.CallTimeout)
-	defer cancel()
+	const tries = 3
+	var err error
+	for range tries {
+		var taken Document
+		if taken, err = m.try(ctx, m.store.Replace, m.mine(d)); !errors.Is(err, ErrConflict) {
+			return taken, err
+		}
+		now, unread := m.look(ctx, d.ID)
+		if unread != nil || !d.sameHolder(now) {
+			break
+		}
+		d = now
+	}
+	return Document{}, err
+}
+
+// mine is a lease as it is when this host takes it.
+func (m *Manager) mine(d Document) Document {
 	d.Owner, d.StartID = m.self.Instance, m.self.StartID
 	d.Epoch++
 	d.Renewal = 0
 	d.Request, d.Offer = "", ""
 	d.Timestamp = m.now()
-	return m.store.Replace(ctx, d)
+	return d
+}
+
+// sameHolder says whether nothing but a request, or an offer, has come between two
+// versions of a lease. Of owners without a start id nobody can tell.
+func (d Document) sameHolder(now Document) bool {
+	return d.Owner == now.Owner && d.StartID == now.StartID && d.Epoch == now.Epoch && d.Renewal == now.Renewal &&
+		(d.Owner == "" || d.StartID != "")
 }
 
 // hear notes whether an acquisition got its reply in time.

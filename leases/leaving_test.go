@@ -174,3 +174,35 @@ func TestKilledWhileLeaving(t *testing.T) {
 		})
 	}
 }
+
+// A host that starts asks for a lease while the one that it was handed over to
+// takes it.
+func TestRequestDoesNotDelayTheHeir(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.oneRange()
+		a := w.process("a").start(nil)
+		time.Sleep(5 * time.Second)
+		b := w.process("b")
+		var asked time.Time
+		b.wire.set(func(r *http.Request, _ int) fault {
+			if r.Method == http.MethodPut && asked.IsZero() && w.read("0").Owner == "b" {
+				asked = time.Now()
+				d := w.read("0")
+				d.Request = Host{"c", "someone"}.String()
+				w.put(d)
+			}
+			return pass
+		})
+		b.start(nil)
+		time.Sleep(5 * time.Second)
+		a.stop()
+		time.Sleep(5 * time.Second)
+		if asked.IsZero() || len(b.seen("0")) != 1 {
+			t.Fatalf("asked for at %v, taken by the heir %d times", asked, len(b.seen("0")))
+		}
+		if took := b.seen("0")[0].began.Sub(asked); took > 100*time.Millisecond {
+			t.Errorf("taken %v later", took)
+		}
+		b.stop()
+	})
+}

@@ -29,8 +29,8 @@ const (
 
 // TestFailover measures with processes how long it takes from the last change that
 // the old owner of a range handles to the first that the new one does, when the old
-// one is killed, and when it is asked to end. Meanwhile 10 operations a second and
-// more begin in each range, each of which is several changes.
+// one is killed, and when it is asked to end. Meanwhile more than 10 operations a
+// second begin in each range, each of which is several changes.
 //
 // A change is handled when the simulator is asked, for the first time, for the
 // object that the operation is about. It knows the replicas by name. The figure of
@@ -39,7 +39,7 @@ func TestFailover(t *testing.T) {
 	if *failoverTimes == 0 {
 		t.Skip("SKIPPED: takes 20 s a try; make handover")
 	}
-	const ranges, replicas, subscriptions, rate = 3, 3, 240, 60
+	const ranges, replicas, subscriptions, rate = 3, 3, 240, 100
 	// A list shows all objects, those of others' ranges, too.
 	f := newFleet(t, ranges, replicas, 300, "OPFEED_CS_LIST_POLLING=false")
 	f.tellApart = true
