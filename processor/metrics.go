@@ -3,6 +3,7 @@ package processor
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +26,9 @@ type metrics struct {
 	reads       *prometheus.CounterVec
 	items       *prometheus.CounterVec
 	steps       *prometheus.CounterVec
+	waits       *prometheus.HistogramVec
+	took        *prometheus.HistogramVec
+	intervals   prometheus.Histogram
 	lists       *prometheus.CounterVec
 	blocked     prometheus.Counter
 	recovered   atomic.Int64
@@ -38,12 +42,22 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
 	m := &metrics{
-		registerer:  r,
-		reads:       vector("opfeed_feed_reads_total", "Reads of the change feed by result.", "result"),
-		items:       vector("opfeed_feed_items_total", "Items of the change feed by what became of them.", "action"),
-		steps:       vector("opfeed_steps_total", "Steps by source of the look and result.", "source", "result"),
-		lists:       vector("opfeed_lists_total", "Lists of everything pending by result.", "result"),
+		registerer: r,
+		reads:      vector("opfeed_feed_reads_total", "Reads of the change feed by result.", "result"),
+		items:      vector("opfeed_feed_items_total", "Items of the change feed by what became of them.", "action"),
+		steps:      vector("opfeed_steps_total", "Steps by source of the look and result.", "source", "result"),
+		lists:      vector("opfeed_lists_total", "Lists of everything pending by result.", "result"),
+		waits: histogram("opfeed_dispatch_wait_seconds",
+			"Time from when a step was due, or its change came, to its begin, by source of the look.", waitBuckets, "source"),
+		took: histogram("opfeed_dispatch_step_seconds",
+			"Time from the begin of a step to its end, by source of the look.", waitBuckets, "source"),
+		intervals: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "opfeed_sweep_interval_seconds",
+			Help:    "Time between the begins of two steps of one pending change.",
+			Buckets: []float64{1, 2.5, 5, 9, 11, 15, 20, 30, 60, 120, 300, 600}}),
 		blocked:     counter("opfeed_reader_blocked_seconds_total", "Time for which readers waited for a free place in a queue."),
 		quarantined: counter("opfeed_quarantined_total", "Documents put into quarantine."),
 	}
@@ -57,6 +71,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		m.lists.WithLabelValues(result)
 	}
 	for _, source := range []dispatch.Source{dispatch.Feed, dispatch.List, dispatch.Due} {
+		m.waits.WithLabelValues(source.String())
+		m.took.WithLabelValues(source.String())
 		m.steps.WithLabelValues(source.String(), resultError)
 		for _, v := range []dispatch.Verdict{dispatch.Done, dispatch.Again, dispatch.LeftAlone, dispatch.Quarantine} {
 			m.steps.WithLabelValues(source.String(), v.String())
@@ -65,7 +81,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	recovered := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "opfeed_recovered_total", Help: "Changes that a list showed and the feed should have brought.",
 	}, func() float64 { return float64(m.recovered.Load()) })
-	return m, m.register(m.reads, m.items, m.steps, m.lists, m.blocked, recovered, m.quarantined)
+	return m, m.register(m.reads, m.items, m.steps, m.waits, m.took, m.intervals, m.lists, m.blocked, recovered, m.quarantined)
+}
+
+// waitBuckets reach from a step that waits for nothing to a backlog of half an hour.
+var waitBuckets = []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
+
+// stepped counts a step that has ended.
+func (m *metrics) stepped(s dispatch.Step) {
+	source := s.Change.Source.String()
+	m.waits.WithLabelValues(source).Observe(s.Waited.Seconds())
+	m.took.WithLabelValues(source).Observe(s.Took.Seconds())
+	if s.Interval > 0 {
+		m.intervals.Observe(s.Interval.Seconds())
+	}
 }
 
 // collect registers the gauges, which are gathered in one go when they are read.
@@ -83,28 +112,45 @@ func (m *metrics) register(collectors ...prometheus.Collector) error {
 // gauges are the numbers of one moment.
 type gauges struct {
 	waiting, running, pending, leftAlone, quarantined int
+	memory                                            int64            // bytes
+	oldestWaiting, longestRunning, overdue            time.Duration    // see dispatch.Stats
+	places                                            [2]places        // of looks, and of those aside
 	oldestRead                                        float64          // seconds since the last read of the most silent range
 	lag                                               map[string]int64 // of each held range, by its token
 }
 
+// places are those of one gate.
+type places struct{ all, used int }
+
+// gateNames are the values of the label "gate".
+var gateNames = [2]string{"looks", "asides"}
+
 type gaugeCollector struct {
-	gather func() gauges
-	descs  []*prometheus.Desc
-	lag    *prometheus.Desc
+	gather       func() gauges
+	descs        []*prometheus.Desc
+	lag          *prometheus.Desc
+	places, used *prometheus.Desc
 }
 
 func newGaugeCollector(gather func() gauges) *gaugeCollector {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &gaugeCollector{gather: gather, lag: prometheus.NewDesc("opfeed_feed_lag_transactions",
 		"Transactions from the first change that is not handled to the end of the feed, of each held range, as of its last read.",
-		[]string{"range"}, nil), descs: []*prometheus.Desc{
-		desc("opfeed_changes_waiting", "Changes that wait for a step."),
-		desc("opfeed_changes_running", "Changes with a step under way."),
-		desc("opfeed_changes_pending", "Changes that are due again later."),
-		desc("opfeed_changes_left_alone", "Changes left alone at their version."),
-		desc("opfeed_changes_quarantined", "Documents in quarantine."),
-		desc("opfeed_feed_staleness_seconds", "Time since the last completed read of the most silent held range."),
-	}}
+		[]string{"range"}, nil),
+		places: prometheus.NewDesc("opfeed_dispatch_places", "Looks that may run at once, by gate.", []string{"gate"}, nil),
+		used:   prometheus.NewDesc("opfeed_dispatch_places_used", "Looks that run, by gate.", []string{"gate"}, nil),
+		descs: []*prometheus.Desc{
+			desc("opfeed_changes_waiting", "Changes that wait for a step."),
+			desc("opfeed_changes_running", "Changes with a step under way."),
+			desc("opfeed_changes_pending", "Changes that are due again later."),
+			desc("opfeed_changes_left_alone", "Changes left alone at their version."),
+			desc("opfeed_changes_quarantined", "Documents in quarantine."),
+			desc("opfeed_changes_oldest_waiting_seconds", "How long the change that has waited longest for a step has waited."),
+			desc("opfeed_changes_longest_running_seconds", "How long the longest step under way has run."),
+			desc("opfeed_sweep_overdue_seconds", "How late the next step of the most overdue pending change is."),
+			desc("opfeed_dispatch_document_bytes", "Documents kept in memory for changes that wait or are pending."),
+			desc("opfeed_feed_staleness_seconds", "Time since the last completed read of the most silent held range."),
+		}}
 }
 
 // Describe implements prometheus.Collector.
@@ -113,6 +159,8 @@ func (c *gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	ch <- c.lag
+	ch <- c.places
+	ch <- c.used
 }
 
 // Collect implements prometheus.Collector.
@@ -120,10 +168,15 @@ func (c *gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	g := c.gather()
 	values := []float64{
 		float64(g.waiting), float64(g.running), float64(g.pending),
-		float64(g.leftAlone), float64(g.quarantined), g.oldestRead,
+		float64(g.leftAlone), float64(g.quarantined),
+		g.oldestWaiting.Seconds(), g.longestRunning.Seconds(), g.overdue.Seconds(), float64(g.memory), g.oldestRead,
 	}
 	for i, d := range c.descs {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i])
+	}
+	for i, gate := range gateNames {
+		ch <- prometheus.MustNewConstMetric(c.places, prometheus.GaugeValue, float64(g.places[i].all), gate)
+		ch <- prometheus.MustNewConstMetric(c.used, prometheus.GaugeValue, float64(g.places[i].used), gate)
 	}
 	for token, lag := range g.lag {
 		ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(lag), token)

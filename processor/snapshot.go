@@ -44,6 +44,34 @@ func (p *Processor) Snapshot() status.Snapshot {
 	return s
 }
 
+// Changes lists what has not come to an end in the held ranges, in no order. Safe
+// for concurrent use.
+func (p *Processor) Changes() []status.Change {
+	var list []status.Change
+	for _, t := range p.held() {
+		for _, k := range t.dispatcher.Known() {
+			list = append(list, changeOf(t.lease.Token(), k))
+		}
+	}
+	return list
+}
+
+func changeOf(token string, k dispatch.Known) status.Change {
+	c := status.Change{
+		Partition: k.Partition, ID: k.ID, Range: token,
+		Name: k.About.Name, Kind: k.About.Kind, Request: k.About.Request, Resource: k.About.Resource, Began: k.About.Began,
+		State: k.Label, Phase: status.Pending, Since: k.Since, Due: k.Due,
+		Attempt: k.Attempt, Error: k.Error, Reason: k.Reason,
+	}
+	switch {
+	case k.Waiting:
+		c.Phase = status.Waiting
+	case k.Running:
+		c.Phase = status.Running
+	}
+	return c
+}
+
 // listed gives the leases as far as they are known.
 func (p *Processor) listed() []leases.Info {
 	if m := p.opened(); m != nil {
@@ -134,6 +162,8 @@ func (t *tenure) ready(now time.Time) error {
 // gather sums up the gauges.
 func (p *Processor) gather() gauges {
 	g := gauges{lag: map[string]int64{}}
+	g.places[0].all, g.places[0].used = p.gate.Places()
+	g.places[1].all, g.places[1].used = p.aside.Places()
 	for _, t := range p.held() {
 		if lag, known := t.watermark.lag(); known {
 			g.lag[t.lease.Token()] = lag
@@ -143,6 +173,10 @@ func (p *Processor) gather() gauges {
 		g.running += stats.Running
 		g.pending += stats.Pending
 		g.leftAlone += stats.LeftAlone
+		g.memory += stats.Memory
+		g.oldestWaiting = max(g.oldestWaiting, stats.OldestWaiting)
+		g.longestRunning = max(g.longestRunning, stats.LongestRunning)
+		g.overdue = max(g.overdue, stats.Overdue)
 		g.quarantined += stats.Quarantined
 		t.mu.Lock()
 		if !t.lastRead.IsZero() {

@@ -324,7 +324,9 @@ const patience = 10
 
 // observe counts a finished step and takes a document that is well again out of
 // quarantine.
-func (t *tenure) observe(c dispatch.Change, o dispatch.Outcome, err error) {
+func (t *tenure) observe(s dispatch.Step) {
+	c, o, err := s.Change, s.Outcome, s.Err
+	t.metrics.stepped(s)
 	result := o.Verdict.String()
 	if err != nil {
 		result = resultError

@@ -140,6 +140,7 @@ func (s *Service) register() error {
 		s.registry.Register(collectors.NewGoCollector()),
 		s.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 		registerBuild(s.registry, s.build),
+		s.registry.Register(newChangesCollector(s.Changes)),
 		s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "opfeed_notifications_owed",
 			Help: "Operations that have ended and whose outcome ARM is still to be told, in the held ranges.",

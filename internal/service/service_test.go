@@ -105,6 +105,7 @@ func idle(listed *atomic.Bool) func(*Service) {
 				snapshot: func() status.Snapshot {
 					return status.Snapshot{Instance: s.cfg.Instance, Ranges: []status.Range{}}
 				},
+				changes:       func() []status.Change { return nil },
 				subscriptions: func() map[string]int { return map[string]int{"Registered": 2} },
 			}, nil
 		}
@@ -226,6 +227,7 @@ func TestShutdownTimeout(t *testing.T) {
 					run:           func(context.Context) error { <-release; return nil },
 					ready:         func() error { return nil },
 					snapshot:      func() status.Snapshot { return status.Snapshot{} },
+					changes:       func() []status.Change { return nil },
 					subscriptions: func() map[string]int { return nil },
 				}, nil
 			}

@@ -24,6 +24,15 @@ type Facts struct {
 	Subscriptions map[string]int `json:"subscriptions,omitempty"`
 }
 
+// Changes lists what has not come to an end in the held ranges, in no order. Safe
+// for concurrent use.
+func (s *Service) Changes() []status.Change {
+	if e := s.running.Load(); e != nil {
+		return e.changes()
+	}
+	return nil
+}
+
 // Snapshot tells the state of this moment. Safe for concurrent use.
 func (s *Service) Snapshot() Snapshot {
 	snap := Snapshot{Snapshot: status.Snapshot{

@@ -16,6 +16,7 @@ type engine struct {
 	run           func(context.Context) error // until ctx ends, and the work has
 	ready         func() error                // why ranges are not served, or nil
 	snapshot      func() status.Snapshot
+	changes       func() []status.Change
 	subscriptions func() map[string]int
 }
 
@@ -69,6 +70,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		},
 		ready:         p.Ready,
 		snapshot:      p.Snapshot,
+		changes:       p.Changes,
 		subscriptions: registry.Counts,
 	}, nil
 }

@@ -131,4 +131,29 @@ type Outcome struct {
 	Seen any
 	// Label groups pending changes in Stats; the caller keeps it to few values.
 	Label string
+	// About is kept until the next one that is not empty.
+	About About
+}
+
+// About is what people are told of a change. The dispatcher only keeps it. An
+// error of a step may have it too: from its method About() About.
+type About struct {
+	Name     string    // by which people know it
+	Kind     string    // of what; few values
+	Request  string    // what is to be done with it; few values
+	Resource string    // the whole name of what it is done with
+	Began    time.Time // when it was asked for
+}
+
+// Step is one step that has ended.
+type Step struct {
+	Change  Change
+	Outcome Outcome
+	Err     error
+	// Waited is the time from when the step was due, or its version came, to its
+	// begin, and Took that from there to its end.
+	Waited, Took time.Duration
+	// Interval is the time since the begin of the step before, if the key was
+	// pending in between; 0 if not.
+	Interval time.Duration
 }

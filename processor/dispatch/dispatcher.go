@@ -31,7 +31,7 @@ type Config struct {
 	Quarantine func(ctx context.Context, c Change, reason string) error
 	// Observe, if set, is told of every finished step, on the partition's
 	// goroutine. It must not block.
-	Observe func(c Change, o Outcome, err error)
+	Observe func(s Step)
 	// Gate is shared with other dispatchers; default: one of 64 looks.
 	Gate *Gate
 	// Aside is the same for looks that run aside; default: one of 16.
@@ -145,6 +145,7 @@ func (d *Dispatcher) advance(now time.Time) ([]*partition, time.Duration) {
 		d.unschedule(e)
 		e.change.Source = Due
 		d.enqueue(e)
+		e.since = e.due // it has waited since
 	}
 	starting := d.starting
 	d.starting = nil
@@ -284,7 +285,7 @@ func (d *Dispatcher) release(l *look) {
 
 // enqueue lets an entry wait in its partition's queue.
 func (d *Dispatcher) enqueue(e *entry) {
-	e.state = waiting
+	e.state, e.since = waiting, time.Now()
 	d.active++
 	p := d.partitions[e.change.Partition]
 	if p == nil {
@@ -300,8 +301,8 @@ func (d *Dispatcher) enqueue(e *entry) {
 
 // schedule makes an entry due after a while.
 func (d *Dispatcher) schedule(e *entry, after time.Duration) {
-	e.state = pending
-	e.due = time.Now().Add(after)
+	now := time.Now()
+	e.state, e.since, e.due = pending, now, now.Add(after)
 	d.keepDocument(e)
 	heap.Push(&d.due, e)
 	if e.index == 0 {

@@ -44,8 +44,14 @@ type entry struct {
 	recheck        bool  // asked to be read anew while a step runs
 	recheckSession string
 	label          string
-	reason         string // why it is settled
-	quarantined    bool   // settled by its own fault
+	about          About
+	trouble        string        // the error of the last step; "" = none
+	since          time.Time     // when it came to its state; waiting: when it was due
+	begun          time.Time     // when its last step began
+	waited         time.Duration // of that step; see Step
+	interval       time.Duration // likewise
+	reason         string        // why it is settled
+	quarantined    bool          // settled by its own fault
 	sighted        time.Time
 	due            time.Time
 	index          int   // in the heap; -1 if not there

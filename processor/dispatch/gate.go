@@ -10,6 +10,7 @@ import (
 // place that becomes free goes to the partition with the fewest looks under way,
 // so that one whose calls hang takes no other's turn. Safe for concurrent use.
 type Gate struct {
+	places  int
 	mu      sync.Mutex
 	free    int
 	running map[string]int // by partition
@@ -23,7 +24,14 @@ type turn struct {
 }
 
 // NewGate returns a gate for n looks at once.
-func NewGate(n int) *Gate { return &Gate{free: n, running: map[string]int{}} }
+func NewGate(n int) *Gate { return &Gate{places: n, free: n, running: map[string]int{}} }
+
+// Places says how many looks may run at once, and how many do.
+func (g *Gate) Places() (all, used int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.places, g.places - g.free
+}
 
 // enter waits for a place; leave must follow unless it fails.
 func (g *Gate) enter(ctx context.Context, partition string) error {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/sourcegraph/conc/panics"
 )
@@ -49,7 +50,12 @@ func (d *Dispatcher) take(ctx context.Context, l *lane) *entry {
 	e := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
-	e.state = running
+	now := time.Now()
+	e.waited, e.interval = now.Sub(e.since), 0
+	if e.change.Source == Due && !e.begun.IsZero() {
+		e.interval = now.Sub(e.begun)
+	}
+	e.state, e.since, e.begun = running, now, now
 	return e
 }
 

@@ -112,9 +112,16 @@ func (d *Dispatcher) apply(ctx context.Context, r result) {
 		return // the work was called off: this step says nothing
 	}
 	if d.cfg.Observe != nil {
-		d.cfg.Observe(change, out, err)
+		d.cfg.Observe(d.step(e, change, out, err))
 	}
 	call(d.finish(e, out, err, reread))
+}
+
+// step is the account of a step that has just ended.
+func (d *Dispatcher) step(e *entry, c Change, out Outcome, err error) Step {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Step{Change: c, Outcome: out, Err: err, Waited: e.waited, Took: time.Since(e.begun), Interval: e.interval}
 }
 
 // finish records the end of a step and returns the callbacks of what it handled.
@@ -128,10 +135,10 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	if reason, hopeless := d.judge(e, out, err); hopeless {
 		out, err, reread = Outcome{Verdict: Quarantine, Reason: reason}, nil, false
 	}
+	e.tell(out, err)
 	if err == nil {
 		e.change.Seen, e.change.Late = out.Seen, false
 		e.change.Aside = out.Aside && out.Verdict == Again
-		e.label, e.reason = out.Label, out.Reason
 		if out.ETag != "" {
 			e.change.ETag, e.change.Document, e.change.Session = out.ETag, out.Document, out.Session
 		}

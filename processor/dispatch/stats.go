@@ -14,20 +14,30 @@ type Stats struct {
 	LeftAlone   int            // settled without a record
 	Quarantined int            // settled with a record
 	Labels      map[string]int // pending, waiting and running keys by Outcome.Label, "New" before the first step
-	Memory      int64          // bytes of documents kept for pending keys
+	Memory      int64          // bytes of documents kept for waiting and pending keys
+
+	OldestWaiting  time.Duration // how long the first of them has waited; 0: none waits
+	LongestRunning time.Duration // how long the longest step under way has run
+	Overdue        time.Duration // how late the most overdue of the pending is; 0: none is
 }
 
 // Stats returns the counts of this moment.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	s := Stats{Labels: map[string]int{}, Memory: d.memory}
 	for _, e := range d.entries {
 		switch {
 		case e.state == waiting:
 			s.Waiting++
+			s.OldestWaiting = max(s.OldestWaiting, now.Sub(e.since))
+			if e.change.Source == Due {
+				s.Overdue = max(s.Overdue, now.Sub(e.due))
+			}
 		case e.state == running:
 			s.Running++
+			s.LongestRunning = max(s.LongestRunning, now.Sub(e.since))
 		case e.state == pending:
 			s.Pending++
 		case e.quarantined:
@@ -36,7 +46,7 @@ func (d *Dispatcher) Stats() Stats {
 			s.LeftAlone++
 		}
 		if e.state != settled {
-			s.Labels[cmp.Or(e.label, "New")]++
+			s.Labels[cmp.Or(e.label, labelNew)]++
 		}
 	}
 	return s

@@ -47,7 +47,7 @@ func (l *look) failed(ctx context.Context, err error) error {
 	l.log.Log(level, "step failed, it is tried again", zap.Int(logkey.Attempt, l.c.Attempt),
 		zap.Stringer(logkey.Source, l.c.Source), logkey.Error(err))
 	if l.op.name != "" {
-		err = fmt.Errorf("operation %.64q: %w", l.op.name, err)
+		err = informed{fmt.Errorf("operation %.64q: %w", l.op.name, err), l.about()}
 	}
 	return retriable(err)
 }
@@ -229,7 +229,7 @@ func (l *look) announce() {
 }
 
 func (l *look) count(result string) {
-	kind := kindNone
+	kind := KindNone
 	if l.kind != 0 {
 		kind = l.kind.String()
 	}
@@ -241,5 +241,5 @@ func requestLabel(request string) string {
 	case Create, Update, Delete, RequestCredential, RevokeCredentials:
 		return request
 	}
-	return requestOther
+	return RequestOther
 }

@@ -28,10 +28,14 @@ const (
 	resultEcho        = "echo"        // a version looked at already
 )
 
-// Other values of labels.
+// Values of the labels kind and request beside those of KindsByRequest.
 const (
-	kindNone          = "none"         // not known, or none
-	requestOther      = "other"        // not one of the five
+	KindNone     = "none"  // not known, or none
+	RequestOther = "other" // not one of the five
+)
+
+// Values of the label reason.
+const (
 	reasonRequest     = "request"      // left alone: request not handled
 	reasonKind        = "kind"         // left alone: request does not fit the kind
 	reasonForeign     = "foreign"      // left alone: moved by another
@@ -93,20 +97,34 @@ var results = []string{
 	resultQuarantined, resultConflict, resultRefused, resultLockBusy, resultError, resultEcho,
 }
 
+var kinds = []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth, cs.BreakGlassCredential}
+
+// KindsByRequest are the kinds of objects and what may be asked of each, as the
+// labels kind and request have them.
+func KindsByRequest() [][2]string {
+	var pairs [][2]string
+	for _, kind := range kinds {
+		for _, request := range []string{Create, Update, Delete, RequestCredential, RevokeCredentials} {
+			if meanings(kind, request) != nil {
+				pairs = append(pairs, [2]string{kind.String(), request})
+			}
+		}
+	}
+	return pairs
+}
+
 // preset makes the series exist from the start, so that a rate sees the first event.
 func (m *metrics) preset() {
-	for _, kind := range []cs.Kind{cs.Cluster, cs.NodePool, cs.ExternalAuth, cs.BreakGlassCredential} {
+	for _, kind := range kinds {
 		m.unknown.WithLabelValues(kind.String())
-		for _, request := range []string{Create, Update, Delete, RequestCredential, RevokeCredentials} {
-			if meanings(kind, request) == nil {
-				continue
-			}
-			for _, result := range results {
-				m.handled.WithLabelValues(request, kind.String(), result)
-			}
-			for _, status := range []string{Provisioning, Updating, Deleting, Succeeded, Failed} {
-				m.transitions.WithLabelValues(kind.String(), request, status)
-			}
+	}
+	for _, pair := range KindsByRequest() {
+		kind, request := pair[0], pair[1]
+		for _, result := range results {
+			m.handled.WithLabelValues(request, kind, result)
+		}
+		for _, status := range []string{Provisioning, Updating, Deleting, Succeeded, Failed} {
+			m.transitions.WithLabelValues(kind, request, status)
 		}
 	}
 	for _, action := range []string{billingCreate, billingClose} {

@@ -37,6 +37,7 @@ func (l *look) finish(result string, step dispatch.Outcome) dispatch.Outcome {
 	if step.Label == "" {
 		step.Label = label(l.op.status)
 	}
+	step.About = l.about()
 	return step
 }
 

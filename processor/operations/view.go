@@ -118,10 +118,12 @@ func (d document) means(id string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return sameName(strings.TrimRight(n, "/"), id) })
 }
 
+// kept is what is shown of a text. The rest is not held on to.
+func kept(s string) string { return strings.Clone(clip(s, maxLogged)) }
+
 // view is what people see of a document.
 func view(d document) Operation {
 	p := d.properties
-	kept := func(s string) string { return strings.Clone(clip(s, maxLogged)) } // the rest is not held on to
 	o := Operation{
 		Key: dispatch.Key{Partition: d.partition, ID: d.id}, ETag: d.etag,
 		Name:       kept(operationName(d)),

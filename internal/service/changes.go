@@ -1,0 +1,62 @@
+package service
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"opfeed/processor/operations"
+	"opfeed/processor/status"
+)
+
+// changesCollector counts the operations that have not come to an end when the
+// metrics are read.
+type changesCollector struct {
+	gather         func() []status.Change
+	count, age     *prometheus.Desc
+	kindsByRequest [][2]string
+}
+
+func newChangesCollector(gather func() []status.Change) *changesCollector {
+	return &changesCollector{
+		gather: gather,
+		count: prometheus.NewDesc("opfeed_operations",
+			"Operations in the held ranges that have not come to an end, or of whose end ARM is to be told, by state.",
+			[]string{"kind", "request", "state"}, nil),
+		age: prometheus.NewDesc("opfeed_operation_oldest_seconds",
+			"Time since the start of the oldest operation in the held ranges that has not come to an end; 0: there is none.",
+			[]string{"kind", "request"}, nil),
+		kindsByRequest: operations.KindsByRequest(),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *changesCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.count
+	ch <- c.age
+}
+
+// Collect implements prometheus.Collector.
+func (c *changesCollector) Collect(ch chan<- prometheus.Metric) {
+	now := time.Now()
+	counts, ages := map[[3]string]int{}, map[[2]string]time.Duration{}
+	for _, labels := range c.kindsByRequest {
+		ages[labels] = 0
+	}
+	for _, o := range c.gather() {
+		kind, request := o.Kind, o.Request
+		if kind == "" { // no look has told yet
+			kind, request = operations.KindNone, operations.RequestOther
+		}
+		counts[[3]string{kind, request, o.State}]++
+		if labels := [2]string{kind, request}; o.State != operations.LabelOwed && !o.Began.IsZero() {
+			ages[labels] = max(ages[labels], now.Sub(o.Began))
+		}
+	}
+	for labels, n := range counts {
+		ch <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(n), labels[:]...)
+	}
+	for labels, age := range ages {
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age.Seconds(), labels[:]...)
+	}
+}
