@@ -46,6 +46,15 @@ func (w *watch) listen(ctx context.Context, now time.Time) {
 	}
 }
 
+// rests says whether leases are left to the others still. When nobody is there any
+// more to whom they were left, that is over at once.
+func (w *watch) rests(now time.Time) bool {
+	if now.Before(w.deaf.until) && !w.company(now) {
+		w.deaf.until = time.Time{}
+	}
+	return now.Before(w.deaf.until)
+}
+
 // company says whether another host is there to serve what this one leaves.
 func (w *watch) company(now time.Time) bool {
 	if len(w.hosts(now)) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +87,47 @@ func TestSlowHostStrandsNothing(t *testing.T) {
 				b.stop()
 			})
 		})
+	}
+}
+
+// A host leaves the leases to others for a while, since it heard of none that it
+// took. It must not go on with that when the others are gone.
+func TestDeafHostIsTheLastOne(t *testing.T) {
+	for _, how := range []string{"dies", "leaves"} {
+		for _, lasts := range []time.Duration{30 * time.Second, 2 * time.Minute, 6 * time.Minute} {
+			t.Run(how+lasts.String(), func(t *testing.T) {
+				inWorld(t, func(w *world) {
+					w.sixRanges()
+					a := w.process("a").start(nil)
+					time.Sleep(10 * time.Second)
+					var deaf atomic.Bool
+					deaf.Store(true)
+					b := w.process("b", slow(w, func(r *http.Request) time.Duration {
+						if deaf.Load() && r.Method == http.MethodPut {
+							return 2500 * time.Millisecond
+						}
+						return 0
+					})).start(nil)
+					time.Sleep(lasts)
+					deaf.Store(false)
+					time.Sleep(3 * time.Second)
+					if how == "dies" {
+						a.wire.set(always(hang))
+					} else {
+						go a.cancel()
+					}
+					for token, d := range w.longest(6*time.Minute, a, b) {
+						if d > 12*time.Second {
+							t.Errorf("range %s was served by nobody for %s", token, d)
+						}
+					}
+					a.wire.set(always(refuse))
+					a.cancel()
+					<-a.done
+					b.stop()
+				})
+			})
+		}
 	}
 }
 

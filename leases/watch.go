@@ -108,7 +108,7 @@ func (w *watch) round(ctx context.Context, take func(d Document, outdated bool),
 	for id, h := range moves.HandOver {
 		w.m.give(id, h)
 	}
-	if now.Before(w.deaf.until) {
+	if w.rests(now) {
 		return wait
 	}
 	for _, id := range moves.Take {
