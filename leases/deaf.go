@@ -16,10 +16,9 @@ type deafness struct {
 	until time.Time // take nothing, ask for nothing, do not be counted
 }
 
-// listen looks in the listing for acquisitions of ours whose reply did not come.
-// One is taken again at once. After a second we leave leases to the others, for
-// long enough that they see them expire. A host that knows of no other goes on
-// trying.
+// listen looks in the listing for acquisitions and renewals of ours whose reply did
+// not come. A lease is taken again at once. The second time we leave leases to the
+// others, for long enough that they see them expire.
 func (w *watch) listen(ctx context.Context, now time.Time) {
 	w.m.mu.Lock()
 	taken := false
@@ -37,7 +36,7 @@ func (w *watch) listen(ctx context.Context, now time.Time) {
 	if taken {
 		w.deaf.times++
 	}
-	if w.deaf.times >= 2 && w.company(now) {
+	if w.deaf.times >= 2 {
 		wait := w.deaf.retry.next(nil)
 		w.deaf.times, w.deaf.until = 0, now.Add(wait)
 		w.m.log.Error("leases are taken, but the replies come too late: leaving them to others", zap.Duration("rest", wait))
@@ -46,8 +45,8 @@ func (w *watch) listen(ctx context.Context, now time.Time) {
 	}
 }
 
-// rests says whether leases are left to the others still. When nobody is there any
-// more to whom they were left, that is over at once.
+// rests says whether leases are left to the others still. It is over when nobody is
+// there, or is any more, and what we have without knowing it nobody has taken.
 func (w *watch) rests(now time.Time) bool {
 	if now.Before(w.deaf.until) && !w.company(now) {
 		w.deaf.until = time.Time{}
@@ -55,13 +54,18 @@ func (w *watch) rests(now time.Time) bool {
 	return now.Before(w.deaf.until)
 }
 
-// company says whether another host is there to serve what this one leaves.
+// company says whether another host is there to serve what this one leaves, or may
+// be: one that leaves leases to others, too, shows only when ours have expired.
 func (w *watch) company(now time.Time) bool {
 	if len(w.hosts(now)) > 0 {
 		return true
 	}
 	for _, o := range w.observed {
-		if d := o.Document; d.Owner != "" && d.StartID != w.m.self.StartID && now.Sub(o.Since) < o.Patience {
+		patience := o.Patience
+		if o.Document.StartID == w.m.self.StartID {
+			patience = o.lying()
+		}
+		if o.Document.Owner != "" && !o.Held && now.Sub(o.Since) < patience {
 			return true
 		}
 	}

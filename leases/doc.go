@@ -50,8 +50,9 @@
 // What others leave lying – a host that is counted may be unable to take its share
 // – is taken by whoever sees it half an expiry later. A host whose acquisitions are
 // applied twice without a reply in time takes nothing for three expiries and more,
-// as long as there are others: each try would keep the lease from them and serve
-// nobody.
+// as long as there are others, or may be: each try would keep the lease from them
+// and serve nobody. It takes again what none of them has taken half an expiry after
+// it expired.
 //
 // A host that stops writes into its leases to whom it would like to give them,
 // the one with the fewest leases that stays, goes on working for up to two

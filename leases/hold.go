@@ -56,6 +56,7 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 		loseStop(cause)
 		m.metrics.owned.Dec()
 		m.metrics.lost.Inc()
+		m.hear(lease.ID, lease.Epoch, false) // if it is still ours, its renewals were not heard of
 		log.Info("lease lost, its work is cancelled")
 	}, loseStop)
 	m.hand(lease.ID, t)
@@ -195,7 +196,7 @@ func (d Document) sameHolder(now Document) bool {
 		(d.Owner == "" || d.StartID != "")
 }
 
-// hear notes whether an acquisition got its reply in time.
+// hear notes whether an acquisition, or the renewals after it, got a reply in time.
 func (m *Manager) hear(id string, epoch int64, heard bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
