@@ -16,6 +16,9 @@ type deafness struct {
 	until time.Time // take nothing, ask for nothing, do not be counted
 }
 
+// longDeaf is how long after a rest it is forgotten.
+const longDeaf = 10 * time.Minute
+
 // listen looks in the listing for acquisitions and renewals of ours whose reply did
 // not come. A lease is taken again at once. The second time we leave leases to the
 // others, for long enough that they see them expire.
@@ -31,6 +34,9 @@ func (w *watch) listen(ctx context.Context, now time.Time) {
 	}
 	if w.m.heard {
 		w.deaf.times, w.m.heard = 0, false
+		if now.Sub(w.deaf.until) > longDeaf {
+			w.deaf.retry.reset()
+		}
 	}
 	w.m.mu.Unlock()
 	if taken {

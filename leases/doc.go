@@ -42,9 +42,9 @@
 // {prefix}.host.{start id}, which it renews. Nobody takes a lease that has not
 // expired. A host with less than its share writes a request into leases of those
 // that have more; the owner sees it at its next listing or write, finishes, and
-// makes the other the owner in its last write. The other looks every 200 ms, and
+// makes the other the owner in its last write. The other looks every 100 ms, and
 // goes on at once. If it has died meanwhile, the lease expires as any other. Who
-// leaves, or has waited for three listings, takes its request back, and gives back
+// leaves, or has waited for four listings, takes its request back, and gives back
 // what it has been given after all.
 //
 // What others leave lying – a host that is counted may be unable to take its share

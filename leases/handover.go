@@ -21,9 +21,10 @@ const (
 )
 
 // pursue asks for a lease and takes it as soon as its owner has handed it over.
-// After three listing intervals it takes the request back; Plan may ask again.
+// After four listing intervals, in which the owner sees it and its work drains,
+// it takes the request back; Plan may ask again.
 func (m *Manager) pursue(staying context.Context, d Document, take func(Document)) {
-	ctx, cancel := context.WithTimeout(staying, 3*m.cfg.AcquireInterval)
+	ctx, cancel := context.WithTimeout(staying, 4*m.cfg.AcquireInterval)
 	defer cancel()
 	taken := false
 	defer func() {

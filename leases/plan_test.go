@@ -157,7 +157,7 @@ func TestPlanSettles(t *testing.T) {
 			}
 		}
 		moved := 0
-		for round := range 6 {
+		for range 6 {
 			moved = 0
 			for _, h := range hosts {
 				var seen []Observed
@@ -182,7 +182,6 @@ func TestPlanSettles(t *testing.T) {
 					}
 				}
 			}
-			_ = round
 		}
 		count := map[string]int{}
 		for _, d := range docs {
