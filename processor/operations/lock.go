@@ -87,7 +87,11 @@ func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string,
 	if err != nil {
 		return err
 	}
-	defer h.release(ctx, log, l)
+	held := time.Now()
+	defer func() {
+		h.release(ctx, log, l)
+		h.metrics.lockHold.Observe(time.Since(held).Seconds())
+	}()
 	return f(l.trusted)
 }
 
@@ -95,11 +99,13 @@ func (h *Handler) locked(ctx context.Context, log *zap.Logger, partition string,
 func unlocked() error { return nil }
 
 func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
-	for giveUp := time.Now().Add(h.cfg.Lock.Wait); ; {
+	began := time.Now()
+	for giveUp := began.Add(h.cfg.Lock.Wait); ; {
 		// The service counts from when it wrote; that is later than this.
 		until := time.Now().Add(h.cfg.Lock.TTL - h.cfg.Lock.Margin)
 		etag, err := h.createLock(ctx, partition)
 		if err == nil {
+			h.metrics.lockWait.Observe(time.Since(began).Seconds())
 			return lock{partition: partition, etag: etag, until: until}, nil
 		}
 		if code, _ := status(err); code != http.StatusConflict {
@@ -107,6 +113,7 @@ func (h *Handler) acquire(ctx context.Context, partition string) (lock, error) {
 		}
 		pause := h.cfg.Lock.Retry/2 + rand.N(h.cfg.Lock.Retry)
 		if time.Now().Add(pause).After(giveUp) {
+			h.metrics.lockWait.Observe(time.Since(began).Seconds())
 			return lock{}, errLockBusy
 		}
 		if err := sleep(ctx, pause); err != nil {

@@ -229,11 +229,14 @@ func (l *look) announce() {
 }
 
 func (l *look) count(result string) {
-	kind := KindNone
-	if l.kind != 0 {
-		kind = l.kind.String()
+	l.h.metrics.handled.WithLabelValues(requestLabel(l.op.request), l.kindLabel(), result).Inc()
+}
+
+func (l *look) kindLabel() string {
+	if l.kind == 0 {
+		return KindNone
 	}
-	l.h.metrics.handled.WithLabelValues(requestLabel(l.op.request), kind, result).Inc()
+	return l.kind.String()
 }
 
 func requestLabel(request string) string {

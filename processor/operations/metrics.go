@@ -45,8 +45,11 @@ const (
 type metrics struct {
 	handled       *prometheus.CounterVec
 	transitions   *prometheus.CounterVec
+	durations     *prometheus.HistogramVec
 	leftAlone     *prometheus.CounterVec
 	lockBusy      prometheus.Counter
+	lockWait      prometheus.Histogram
+	lockHold      prometheus.Histogram
 	unknown       *prometheus.CounterVec
 	conflicts     prometheus.Counter
 	orphans       prometheus.Gauge
@@ -58,15 +61,27 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help,
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
+	}
 	m := &metrics{
 		handled: vec("opfeed_operations_handled_total",
 			"Steps taken, by request, kind of object and result.", "request", "kind", "result"),
 		transitions: vec("opfeed_operation_transitions_total",
 			"Status changes written.", "kind", "request", "status"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "opfeed_operation_duration_seconds",
+			Help:    "Time from the start of an operation to its end, for ends that were written here.",
+			Buckets: []float64{60, 120, 300, 600, 900, 1200, 1500, 1800, 2700, 3600, 7200, 14400, 28800, 43200},
+		}, []string{"kind", "request", "status"}),
 		leftAlone: vec("opfeed_operations_left_alone_total",
 			"Documents left alone, by reason.", "reason"),
 		lockBusy: prometheus.NewCounter(prometheus.CounterOpts{Name: "opfeed_lock_busy_total",
 			Help: "Steps put off because another holds the lock of the subscription."}),
+		lockWait: histogram("opfeed_lock_wait_seconds",
+			"Time until the lock of a subscription was had, or given up because another holds it."),
+		lockHold: histogram("opfeed_lock_hold_seconds",
+			"Time for which the lock of a subscription was held, with its release."),
 		unknown: vec("opfeed_unknown_states_total",
 			"Answers of Cluster Service that nothing is known to follow from, once per change.", "kind"),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "opfeed_write_conflicts_total",
@@ -84,7 +99,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.handled, m.transitions, m.leftAlone, m.lockBusy, m.unknown, m.conflicts, m.orphans, m.settled, m.billingFailed,
+		m.handled, m.transitions, m.durations, m.leftAlone, m.lockBusy, m.lockWait, m.lockHold, m.unknown, m.conflicts, m.orphans, m.settled, m.billingFailed,
 	} {
 		errs = append(errs, r.Register(c))
 	}
@@ -125,8 +140,18 @@ func (m *metrics) preset() {
 		}
 		for _, status := range []string{Provisioning, Updating, Deleting, Succeeded, Failed} {
 			m.transitions.WithLabelValues(kind, request, status)
+			if terminal(status) {
+				m.durations.WithLabelValues(kind, request, status)
+			}
 		}
 	}
+	// Without an object to ask for there is nothing but the deadline.
+	for _, request := range []string{Create, Update, Delete, RequestCredential, RevokeCredentials} {
+		m.transitions.WithLabelValues(KindNone, request, Failed)
+		m.durations.WithLabelValues(KindNone, request, Failed)
+		m.handled.WithLabelValues(request, KindNone, resultNoID)
+	}
+	m.handled.WithLabelValues(RequestOther, KindNone, resultMirrored) // a link
 	for _, action := range []string{billingCreate, billingClose} {
 		m.billingFailed.WithLabelValues(action)
 	}

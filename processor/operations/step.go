@@ -257,7 +257,10 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 	l.log.Info("status written", zap.String("from", label(l.op.status)), zap.String(logkey.ProvisioningState, d.Status),
 		zap.String(logkey.Reason, d.Reason), zap.Int("resources", resources), zap.String(logkey.ETag, c.etag),
 		zap.Float32(logkey.RequestCharge, c.charge))
-	l.h.metrics.transitions.WithLabelValues(l.kind.String(), requestLabel(l.op.request), d.Status).Inc()
+	l.h.metrics.transitions.WithLabelValues(l.kindLabel(), requestLabel(l.op.request), d.Status).Inc()
+	if terminal(d.Status) {
+		l.h.metrics.durations.WithLabelValues(l.kindLabel(), requestLabel(l.op.request), d.Status).Observe(l.took(time.Now()).Seconds())
+	}
 	// A reply that does not name the new version leaves that of before, without
 	// its document: then the next step reads.
 	l.op.status, l.op.etag, l.op.raw = d.Status, newest(c.etag, l.op.etag), l.op.patched(p, c.etag)
@@ -269,6 +272,16 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 		return l.finish(resultWritten, dispatch.Outcome{Verdict: dispatch.Done, Reason: d.Reason, ETag: l.op.etag, Document: l.op.raw})
 	}
 	return l.finish(resultWritten, l.again(d.Seen.won(), d.After, d.Reason))
+}
+
+// took is the time since startTime, by the database's clock; where that is nothing
+// to be believed, since what else is known of the beginning.
+func (l *look) took(now time.Time) time.Duration {
+	took := now.Add(l.c.Skew).Sub(l.op.start)
+	if l.op.start.IsZero() || took < 0 || took > maxAge {
+		took = max(0, l.input(l.seen, now).age())
+	}
+	return took
 }
 
 func (l *look) busy(d Decision) dispatch.Outcome {
