@@ -52,6 +52,8 @@ type Change struct {
 	Source Source
 	// Late marks a listed version that the feed should have brought by now.
 	Late bool
+	// Fault is why it goes into quarantine, if it does.
+	Fault Fault
 	// Attempt counts the errors in a row on this version.
 	Attempt int
 	// Seen is what the previous step left in Outcome.Seen.
@@ -117,6 +119,8 @@ type Outcome struct {
 	Aside bool
 	// Reason explains LeftAlone and Quarantine.
 	Reason string
+	// Fault is the class of a reason for Quarantine.
+	Fault Fault
 	// Stack is where a step panicked; for the log only.
 	Stack string
 	// ETag, Document and Session describe the version that the step wrote or

@@ -133,7 +133,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 	d.stepped(e)
 	d.forgetDocument(e)
 	if reason, hopeless := d.judge(e, out, err); hopeless {
-		out, err, reread = Outcome{Verdict: Quarantine, Reason: reason}, nil, false
+		out, err, reread = Outcome{Verdict: Quarantine, Fault: GivenUp, Reason: reason}, nil, false
 	}
 	e.tell(out, err)
 	if err == nil {
@@ -157,7 +157,7 @@ func (d *Dispatcher) finish(e *entry, out Outcome, err error, reread bool) []fun
 		d.schedule(e, d.retryAfter(e.change.Attempt, err))
 	case out.Verdict == Quarantine:
 		e.change.Document, e.change.Attempt = nil, 0
-		e.poison, e.handled = out.Reason, handled // they wait for the record
+		e.poison, e.change.Fault, e.handled = out.Reason, out.Fault, handled // they wait for the record
 		d.enqueue(e)
 		return nil
 	case recheck && out.Verdict != Done:
@@ -281,6 +281,7 @@ func (d *Dispatcher) retryAfter(attempt int, err error) time.Duration {
 func panicked(p *panics.Recovered) Apply {
 	return outcome(Outcome{
 		Verdict: Quarantine,
+		Fault:   Panicked,
 		Reason:  fmt.Sprintf("handler panicked: %.200v", p.Value),
 		Stack:   string(p.Stack),
 	})

@@ -78,7 +78,7 @@ type look struct {
 
 func (l *look) look(ctx context.Context) (dispatch.Apply, error) {
 	if fault := addressFault(l.c.Partition, l.c.ID); fault != "" {
-		return l.quarantine(fault), nil
+		return l.quarantine(dispatch.Unaddressable, fault), nil
 	}
 	l.session = l.c.Session
 	it := item{raw: l.c.Document, etag: l.c.ETag}
@@ -96,7 +96,7 @@ func (l *look) look(ctx context.Context) (dispatch.Apply, error) {
 	d, ok := l.document(it)
 	l.etag = d.etag
 	if !ok {
-		return l.quarantine("not a JSON object"), nil
+		return l.quarantine(dispatch.Undecodable, "not a JSON object"), nil
 	}
 	if !d.isOperation() {
 		return l.lookLink(ctx, resource{d})
@@ -117,7 +117,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	}
 	op, fault := parseOperation(d)
 	if fault != "" {
-		return l.quarantine(fault), nil
+		return l.quarantine(dispatch.Undecodable, fault), nil
 	}
 	l.take(op)
 	l.log = l.h.log.With(op.fields()...)
@@ -128,7 +128,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	case dispatch.LeftAlone:
 		return l.leaveAlone(out.label, out.reason), nil
 	case dispatch.Quarantine:
-		return l.quarantine(out.reason), nil
+		return l.quarantine(dispatch.Undecodable, out.reason), nil
 	case dispatch.Again, dispatch.Done:
 	}
 	if op.internalID == "" {

@@ -564,7 +564,7 @@ func TestRefusedRemoval(t *testing.T) {
 		r, a := newOutboxRig(t)
 		r.put(endedDoc("op-1", Create, Succeeded))
 		r.refuseBatchesWith(http.StatusBadRequest, "op-1")
-		if step, steps := r.drive(r.fed("op-1")); step.Verdict != dispatch.Quarantine || len(steps) != 3 || len(a.told()) != 1 {
+		if step, steps := r.drive(r.fed("op-1")); step.Verdict != dispatch.Quarantine || step.Fault != dispatch.Refused || len(steps) != 3 || len(a.told()) != 1 {
 			t.Errorf("have %+v after %d steps, told %v", step, len(steps), a.told())
 		}
 	})

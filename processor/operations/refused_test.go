@@ -89,7 +89,7 @@ func TestRefusalsMustBeInARow(t *testing.T) {
 			r.plant(clusterID, look.state)
 			r.refuseBatchesWith(http.StatusRequestEntityTooLarge, "op-1")
 			step, err := r.step(c)
-			if err != nil || step.Verdict != look.want || look.want == dispatch.Quarantine && step.ETag != etagIn(r.get("op-1")) {
+			if err != nil || step.Verdict != look.want || look.want == dispatch.Quarantine && (step.Fault != dispatch.Refused || step.ETag != etagIn(r.get("op-1"))) {
 				t.Fatalf("look %d: %s, %v", i, step.Verdict, err)
 			}
 			c = next(c, step)
@@ -135,7 +135,7 @@ func TestResourcesThatCannotBeWritten(t *testing.T) {
 		}
 		for id, c := range list {
 			step, _ := r.drive(c)
-			if step.Verdict != dispatch.Quarantine || step.ETag != etagIn(r.get(id)) {
+			if step.Verdict != dispatch.Quarantine || step.Fault != dispatch.Refused || step.ETag != etagIn(r.get(id)) {
 				t.Errorf("%s: %s", id, step.Verdict)
 			}
 		}

@@ -19,7 +19,8 @@ type Route struct {
 	Action
 	dispatch.Key
 
-	Reason string // of Poison; names fields and repeats no content
+	Reason string         // of Poison; names fields and repeats no content
+	Fault  dispatch.Fault // its class
 }
 
 // Route looks at one document of the change feed. It is pure, does not panic on
@@ -29,7 +30,7 @@ func (h *Handler) Route(raw []byte) Route { return route(raw) }
 func route(raw []byte) Route {
 	d, ok := parseDocument(raw)
 	if !ok {
-		return Route{Action: Poison, Reason: "not a JSON object"}
+		return Route{Action: Poison, Reason: "not a JSON object", Fault: dispatch.Undecodable}
 	}
 	r := Route{Key: dispatch.Key{Partition: d.partition, ID: d.id}}
 	if d.resourceType != "" && !d.isOperation() {
@@ -37,7 +38,7 @@ func route(raw []byte) Route {
 	}
 	// Without a type it may be anything; without an address, too, it is damaged.
 	if r.Reason = d.fault(); r.Reason != "" {
-		r.Action = Poison
+		r.Action, r.Fault = Poison, dispatch.Unaddressable
 		return r
 	}
 	switch {
@@ -48,7 +49,7 @@ func route(raw []byte) Route {
 		return r
 	}
 	if _, r.Reason = parseOperation(d); r.Reason != "" {
-		r.Action = Poison
+		r.Action, r.Fault = Poison, dispatch.Undecodable
 		return r
 	}
 	r.Action = Take

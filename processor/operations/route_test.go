@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"opfeed/processor/dispatch"
 )
+
+// ofItsAddress matches the names of hostile documents that have no address.
+var ofItsAddress = regexp.MustCompile(`^poison-(id-|no-|partition-|empty-object)`)
 
 // TestRouteHostile reads each document of testdata/hostile; the first word of
 // its name is what must become of it.
@@ -28,6 +32,16 @@ func TestRouteHostile(t *testing.T) {
 		}
 		if (r.Action == Poison) != (r.Reason != "") || len(r.Reason) > 200 {
 			t.Errorf("%s: reason %q", name, r.Reason)
+		}
+		fault := dispatch.Other
+		if r.Action == Poison {
+			fault = dispatch.Undecodable
+			if ofItsAddress.MatchString(name) {
+				fault = dispatch.Unaddressable
+			}
+		}
+		if r.Fault != fault {
+			t.Errorf("%s: fault %s, want %s", name, r.Fault, fault)
 		}
 		if r.Action == Take && r.ID != "a" {
 			t.Errorf("%s: id %q", name, r.ID)

@@ -41,15 +41,15 @@ func (l *look) finish(result string, step dispatch.Outcome) dispatch.Outcome {
 	return step
 }
 
-func (l *look) quarantine(fault string) dispatch.Apply {
-	return func(context.Context) (dispatch.Outcome, error) { return l.quarantined(fault), nil }
+func (l *look) quarantine(class dispatch.Fault, fault string) dispatch.Apply {
+	return func(context.Context) (dispatch.Outcome, error) { return l.quarantined(class, fault), nil }
 }
 
-func (l *look) quarantined(fault string) dispatch.Outcome {
+func (l *look) quarantined(class dispatch.Fault, fault string) dispatch.Outcome {
 	// What asks for action is the quarantine itself, which its keeper logs; this
 	// adds which operation it is.
 	l.log.Info("document is at fault", zap.String(logkey.Reason, fault), zap.Stringer(logkey.Source, l.c.Source))
-	return l.finish(resultQuarantined, dispatch.Outcome{Verdict: dispatch.Quarantine, Reason: fault, ETag: l.etag})
+	return l.finish(resultQuarantined, dispatch.Outcome{Verdict: dispatch.Quarantine, Fault: class, Reason: fault, ETag: l.etag})
 }
 
 func (l *look) leaveAlone(reason, text string) dispatch.Apply {
@@ -245,7 +245,7 @@ func (l *look) refused(c commit) (step dispatch.Outcome, again bool) {
 		return l.finish(resultRefused, l.later(seen, "cosmos db refuses a patch")), false
 	}
 	if c.culprit == l.c.ID {
-		return l.quarantined("cosmos db refuses the patch"), false
+		return l.quarantined(dispatch.Refused, "cosmos db refuses the patch"), false
 	}
 	l.seen.Refused, l.seen.Left = "", append(slices.Clip(l.seen.Left), c.culprit)
 	l.log.Error("cosmos db refuses the patch of a resource, it does not follow its operation",
@@ -336,14 +336,14 @@ func (l *look) reread(ctx context.Context) (step dispatch.Outcome, again bool, e
 	d, ok := l.document(it)
 	l.etag = d.etag
 	if !ok || !d.isOperation() {
-		return l.quarantined("not an operation any more"), false, nil
+		return l.quarantined(dispatch.Undecodable, "not an operation any more"), false, nil
 	}
 	if d.deleted {
 		return l.finish(resultGone, dispatch.Outcome{Verdict: dispatch.Done, Reason: "document is softly deleted"}), false, nil
 	}
 	op, fault := parseOperation(d)
 	if fault != "" {
-		return l.quarantined(fault), false, nil
+		return l.quarantined(dispatch.Undecodable, fault), false, nil
 	}
 	same := op.internalID == l.op.internalID && op.request == l.op.request
 	l.op = op

@@ -61,15 +61,18 @@ func TestQuarantine(t *testing.T) {
 		d := operationDoc("op-1", Create)
 		props(d)["internalId"] = "/api/clusters_mgmt/v1/clusters/h1/../../secret"
 		r.put(d)
-		for _, s := range []dispatch.Change{
-			{Key: key("op-1")},
-			{Key: key(`a","operationType":"Delete`)},
-			{Key: key("")},
-			{Key: key("op-2"), Document: []byte(`[]`), ETag: "x"},
-			{Key: key("op-2"), Document: []byte(`{"resourceType":"Microsoft.RedHatOpenShift/hcpOperationStatuses","properties":{"status":5}}`), ETag: "x"},
+		for _, s := range []struct {
+			dispatch.Change
+			fault dispatch.Fault
+		}{
+			{dispatch.Change{Key: key("op-1")}, dispatch.Undecodable},
+			{dispatch.Change{Key: key(`a","operationType":"Delete`)}, dispatch.Unaddressable},
+			{dispatch.Change{Key: key("")}, dispatch.Unaddressable},
+			{dispatch.Change{Key: key("op-2"), Document: []byte(`[]`), ETag: "x"}, dispatch.Undecodable},
+			{dispatch.Change{Key: key("op-2"), Document: []byte(`{"resourceType":"Microsoft.RedHatOpenShift/hcpOperationStatuses","properties":{"status":5}}`), ETag: "x"}, dispatch.Undecodable},
 		} {
-			step, err := r.step(s)
-			if err != nil || step.Verdict != dispatch.Quarantine || step.Reason == "" || len(step.Reason) > 200 || strings.Contains(step.Reason, "secret") {
+			step, err := r.step(s.Change)
+			if err != nil || step.Verdict != dispatch.Quarantine || step.Fault != s.fault || step.Reason == "" || len(step.Reason) > 200 || strings.Contains(step.Reason, "secret") {
 				t.Errorf("%q: %+v, %v", s.ID, step, err)
 			}
 		}

@@ -42,7 +42,7 @@ func (l *look) withdraw(ctx context.Context, n notice) (dispatch.Outcome, error)
 		return l.finish(resultConflict, l.againOver(n, reasonLost, 0)), nil
 	case refused:
 		if n.refused {
-			return l.quarantined("cosmos db refuses the removal of properties." + fieldNotify), nil
+			return l.quarantined(dispatch.Refused, "cosmos db refuses the removal of properties."+fieldNotify), nil
 		}
 		n.refused = true
 		return l.finish(resultRefused, l.againOver(n, "cosmos db refuses a patch", 0)), nil
