@@ -84,12 +84,11 @@ func (p *Processor) listAll(ctx context.Context, held []*tenure, trouble *outage
 	if ctx.Err() != nil {
 		return
 	}
+	p.metrics.listed(time.Since(began), err)
 	if err != nil {
-		p.metrics.lists.WithLabelValues(resultError).Inc()
 		trouble.begin(err)
 		return
 	}
-	p.metrics.lists.WithLabelValues(resultOK).Inc()
 	trouble.over()
 	for _, t := range held {
 		t.setListed()
@@ -110,7 +109,7 @@ func (t *tenure) listOnTakeover(stop context.Context, session string) {
 		t.setListed()
 		return
 	}
-	count := 0
+	count, began := 0, time.Now()
 	err := t.pending(stop, PendingRequest{Session: session, Documents: true}, func(c dispatch.Change) {
 		if !t.owns(c.Partition) || stop.Err() != nil {
 			return
@@ -123,12 +122,11 @@ func (t *tenure) listOnTakeover(stop context.Context, session string) {
 	if stop.Err() != nil {
 		return
 	}
+	t.metrics.listed(time.Since(began), err)
 	if err != nil {
-		t.metrics.lists.WithLabelValues(resultError).Inc()
 		t.log.Error("list on takeover failed, trying again soon", zap.String(logkey.Reason, logkey.Words(err)))
 		return
 	}
-	t.metrics.lists.WithLabelValues(resultOK).Inc()
 	t.setListed()
 	t.log.Info("pending changes listed", zap.Int("count", count))
 }

@@ -99,15 +99,15 @@ func (e each) route(document []byte) Route {
 	// A map, because a struct would take "ID" for "id".
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(document, &fields) != nil || fields == nil {
-		return Route{Action: Poison, Reason: "it is no JSON object"}
+		return Route{Action: Poison, Reason: "it is no JSON object", Fault: dispatch.Undecodable}
 	}
 	var id string
 	if json.Unmarshal(fields["id"], &id) != nil || id == "" {
-		return Route{Action: Poison, Reason: "it has no id"}
+		return Route{Action: Poison, Reason: "it has no id", Fault: dispatch.Unaddressable}
 	}
 	partition, err := e.keys.of(fields)
 	if err != nil {
-		return Route{Action: Poison, Reason: err.Error(), Key: dispatch.Key{ID: id}}
+		return Route{Action: Poison, Reason: err.Error(), Fault: dispatch.Unaddressable, Key: dispatch.Key{ID: id}}
 	}
 	return Route{Action: Take, Key: dispatch.Key{Partition: partition, ID: id}}
 }
@@ -133,7 +133,8 @@ func (e each) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, er
 	})
 	var out dispatch.Outcome
 	if h, ok := errors.AsType[*hopeless](err); ok {
-		out.Verdict, out.Reason, err = dispatch.Quarantine, "handler gave up: "+logkey.Words(h.error), nil
+		out.Verdict, out.Fault = dispatch.Quarantine, dispatch.GivenUp
+		out.Reason, err = "handler gave up: "+logkey.Words(h.error), nil
 	}
 	if err != nil {
 		return nil, err

@@ -30,15 +30,13 @@ type metrics struct {
 	took        *prometheus.HistogramVec
 	intervals   prometheus.Histogram
 	lists       *prometheus.CounterVec
-	blocked     prometheus.Counter
+	listTime    *prometheus.HistogramVec
+	blocked     *prometheus.CounterVec
 	recovered   atomic.Int64
-	quarantined prometheus.Counter
+	quarantined *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	}
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -47,8 +45,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		registerer: r,
-		reads:      vector("opfeed_feed_reads_total", "Reads of the change feed by result.", "result"),
-		items:      vector("opfeed_feed_items_total", "Items of the change feed by what became of them.", "action"),
+		reads:      vector("opfeed_feed_reads_total", "Reads of the change feed by range and result.", "range", "result"),
+		items:      vector("opfeed_feed_items_total", "Items of the change feed by range and what became of them.", "range", "action"),
 		steps:      vector("opfeed_steps_total", "Steps by source of the look and result.", "source", "result"),
 		lists:      vector("opfeed_lists_total", "Lists of everything pending by result.", "result"),
 		waits: histogram("opfeed_dispatch_wait_seconds",
@@ -58,17 +56,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		intervals: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "opfeed_sweep_interval_seconds",
 			Help:    "Time between the begins of two steps of one pending change.",
 			Buckets: []float64{1, 2.5, 5, 9, 11, 15, 20, 30, 60, 120, 300, 600}}),
-		blocked:     counter("opfeed_reader_blocked_seconds_total", "Time for which readers waited for a free place in a queue."),
-		quarantined: counter("opfeed_quarantined_total", "Documents put into quarantine."),
+		listTime: histogram("opfeed_list_duration_seconds",
+			"Duration of lists of everything pending, with the handing over of what they show, by result.",
+			[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
+		blocked:     vector("opfeed_reader_blocked_seconds_total", "Time for which the reader of a range waited for a free place in a queue.", "range"),
+		quarantined: vector("opfeed_quarantined_total", "Documents put into quarantine, by what is wrong with them.", "reason"),
 	}
-	for _, result := range []string{resultItems, resultEmpty, resultError} {
-		m.reads.WithLabelValues(result)
-	}
-	for _, name := range actionNames {
-		m.items.WithLabelValues(name)
+	for _, fault := range dispatch.Faults() {
+		m.quarantined.WithLabelValues(fault.String())
 	}
 	for _, result := range []string{resultOK, resultError} {
 		m.lists.WithLabelValues(result)
+		m.listTime.WithLabelValues(result)
 	}
 	for _, source := range []dispatch.Source{dispatch.Feed, dispatch.List, dispatch.Due} {
 		m.waits.WithLabelValues(source.String())
@@ -81,7 +80,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	recovered := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "opfeed_recovered_total", Help: "Changes that a list showed and the feed should have brought.",
 	}, func() float64 { return float64(m.recovered.Load()) })
-	return m, m.register(m.reads, m.items, m.steps, m.waits, m.took, m.intervals, m.lists, m.blocked, recovered, m.quarantined)
+	return m, m.register(m.reads, m.items, m.steps, m.waits, m.took, m.intervals, m.lists, m.listTime, recovered, m.quarantined)
 }
 
 // waitBuckets reach from a step that waits for nothing to a backlog of half an hour.
@@ -95,6 +94,16 @@ func (m *metrics) stepped(s dispatch.Step) {
 	if s.Interval > 0 {
 		m.intervals.Observe(s.Interval.Seconds())
 	}
+}
+
+// listed counts one list of everything pending.
+func (m *metrics) listed(took time.Duration, err error) {
+	result := resultOK
+	if err != nil {
+		result = resultError
+	}
+	m.lists.WithLabelValues(result).Inc()
+	m.listTime.WithLabelValues(result).Observe(took.Seconds())
 }
 
 // collect registers the gauges, which are gathered in one go when they are read.
@@ -112,11 +121,9 @@ func (m *metrics) register(collectors ...prometheus.Collector) error {
 // gauges are the numbers of one moment.
 type gauges struct {
 	waiting, running, pending, leftAlone, quarantined int
-	memory                                            int64            // bytes
-	oldestWaiting, longestRunning, overdue            time.Duration    // see dispatch.Stats
-	places                                            [2]places        // of looks, and of those aside
-	oldestRead                                        float64          // seconds since the last read of the most silent range
-	lag                                               map[string]int64 // of each held range, by its token
+	memory                                            int64         // bytes
+	oldestWaiting, longestRunning, overdue            time.Duration // see dispatch.Stats
+	places                                            [2]places     // of looks, and of those aside
 }
 
 // places are those of one gate.
@@ -128,15 +135,12 @@ var gateNames = [2]string{"looks", "asides"}
 type gaugeCollector struct {
 	gather       func() gauges
 	descs        []*prometheus.Desc
-	lag          *prometheus.Desc
 	places, used *prometheus.Desc
 }
 
 func newGaugeCollector(gather func() gauges) *gaugeCollector {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
-	return &gaugeCollector{gather: gather, lag: prometheus.NewDesc("opfeed_feed_lag_transactions",
-		"Transactions from the first change that is not handled to the end of the feed, of each held range, as of its last read.",
-		[]string{"range"}, nil),
+	return &gaugeCollector{gather: gather,
 		places: prometheus.NewDesc("opfeed_dispatch_places", "Looks that may run at once, by gate.", []string{"gate"}, nil),
 		used:   prometheus.NewDesc("opfeed_dispatch_places_used", "Looks that run, by gate.", []string{"gate"}, nil),
 		descs: []*prometheus.Desc{
@@ -149,7 +153,6 @@ func newGaugeCollector(gather func() gauges) *gaugeCollector {
 			desc("opfeed_changes_longest_running_seconds", "How long the longest step under way has run."),
 			desc("opfeed_sweep_overdue_seconds", "How late the next step of the most overdue pending change is."),
 			desc("opfeed_dispatch_document_bytes", "Documents kept in memory for changes that wait or are pending."),
-			desc("opfeed_feed_staleness_seconds", "Time since the last completed read of the most silent held range."),
 		}}
 }
 
@@ -158,7 +161,6 @@ func (c *gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d
 	}
-	ch <- c.lag
 	ch <- c.places
 	ch <- c.used
 }
@@ -169,7 +171,7 @@ func (c *gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	values := []float64{
 		float64(g.waiting), float64(g.running), float64(g.pending),
 		float64(g.leftAlone), float64(g.quarantined),
-		g.oldestWaiting.Seconds(), g.longestRunning.Seconds(), g.overdue.Seconds(), float64(g.memory), g.oldestRead,
+		g.oldestWaiting.Seconds(), g.longestRunning.Seconds(), g.overdue.Seconds(), float64(g.memory),
 	}
 	for i, d := range c.descs {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, values[i])
@@ -177,8 +179,5 @@ func (c *gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	for i, gate := range gateNames {
 		ch <- prometheus.MustNewConstMetric(c.places, prometheus.GaugeValue, float64(g.places[i].all), gate)
 		ch <- prometheus.MustNewConstMetric(c.used, prometheus.GaugeValue, float64(g.places[i].used), gate)
-	}
-	for token, lag := range g.lag {
-		ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(lag), token)
 	}
 }

@@ -39,7 +39,8 @@ const (
 type Route struct {
 	Action Action
 	Key    dispatch.Key
-	Reason string // for Poison
+	Reason string         // for Poison
+	Fault  dispatch.Fault // its class
 }
 
 // PendingRequest asks for a list of what is pending.
@@ -174,7 +175,7 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 	if deps.LeasePrefix != "" {
 		err = p.lead(deps.LeasePrefix)
 	}
-	if err = errors.Join(err, m.collect(p.gather)); err != nil {
+	if err = errors.Join(err, m.collect(p.gather), m.register(newRangeCollector(p))); err != nil {
 		registered.withdraw()
 		return nil, err
 	}
@@ -326,7 +327,7 @@ func (p *Processor) held() []*tenure {
 func (p *Processor) route(document []byte) (r Route) {
 	defer func() {
 		if v := recover(); v != nil {
-			r = Route{Action: Poison, Reason: fmt.Sprintf("route panicked: %.200v", v)}
+			r = Route{Action: Poison, Reason: fmt.Sprintf("route panicked: %.200v", v), Fault: dispatch.Panicked}
 		}
 	}()
 	return p.handler.Route(document)

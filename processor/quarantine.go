@@ -171,7 +171,7 @@ func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string)
 		return err
 	}
 	t.quarantineOutage.over()
-	t.metrics.quarantined.Inc()
+	t.metrics.quarantined.WithLabelValues(c.Fault.String()).Inc()
 	t.log.Error("document quarantined", zap.String(logkey.SubscriptionID, c.Partition),
 		zap.String(logkey.DocumentID, c.ID), zap.String(logkey.ETag, c.ETag),
 		zap.Int64(logkey.LSN, c.LSN), zap.String(logkey.Reason, reason))

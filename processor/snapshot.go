@@ -161,13 +161,10 @@ func (t *tenure) ready(now time.Time) error {
 
 // gather sums up the gauges.
 func (p *Processor) gather() gauges {
-	g := gauges{lag: map[string]int64{}}
+	g := gauges{}
 	g.places[0].all, g.places[0].used = p.gate.Places()
 	g.places[1].all, g.places[1].used = p.aside.Places()
 	for _, t := range p.held() {
-		if lag, known := t.watermark.lag(); known {
-			g.lag[t.lease.Token()] = lag
-		}
 		stats := t.dispatcher.Stats()
 		g.waiting += stats.Waiting
 		g.running += stats.Running
@@ -178,11 +175,6 @@ func (p *Processor) gather() gauges {
 		g.longestRunning = max(g.longestRunning, stats.LongestRunning)
 		g.overdue = max(g.overdue, stats.Overdue)
 		g.quarantined += stats.Quarantined
-		t.mu.Lock()
-		if !t.lastRead.IsZero() {
-			g.oldestRead = max(g.oldestRead, time.Since(t.lastRead).Seconds())
-		}
-		t.mu.Unlock()
 	}
 	return g
 }

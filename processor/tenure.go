@@ -42,6 +42,7 @@ type tenure struct {
 	behind     bool      // the last read brought items: there may be more
 	listed     bool
 	blocked    bool
+	uncounted  time.Time // since when it is, or was last counted
 }
 
 // serve is one tenure, from taking the range over to giving it back.
@@ -57,6 +58,7 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 	t.outage = outage{log: t.log, what: "change feed"}
 	t.quarantineOutage = outage{log: t.log, what: "quarantine records"}
 	t.watermark.store = lease.Checkpoint
+	t.metrics.preset(lease.Token())
 	t.dispatcher = dispatch.New(dispatch.Config{
 		Handle:     t.handle,
 		Quarantine: t.putAside,
@@ -203,7 +205,7 @@ func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed
 		if errors.Is(err, leases.ErrOutdated) {
 			return feed.Page{}, err
 		}
-		t.metrics.reads.WithLabelValues(resultError).Inc()
+		t.metrics.reads.WithLabelValues(t.lease.Token(), resultError).Inc()
 		t.outage.begin(err)
 		sleep(stop, backoff(attempt))
 	}
@@ -214,9 +216,9 @@ func (t *tenure) noteRead(page feed.Page) {
 	if len(page.Items) > 0 {
 		result = resultItems
 	}
-	t.metrics.reads.WithLabelValues(result).Inc()
-	t.watermark.saw(page)
+	t.metrics.reads.WithLabelValues(t.lease.Token(), result).Inc()
 	now := time.Now()
+	t.watermark.saw(page, now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.session, t.lastRead, t.behind = page.Session, now, len(page.Items) > 0
@@ -234,7 +236,7 @@ func (t *tenure) deliver(stop context.Context, page feed.Page) error {
 	for _, item := range page.Items {
 		handled := func() { t.watermark.handled(open, item.LSN) }
 		route := t.route(item.Document)
-		t.metrics.items.WithLabelValues(actionNames[route.Action]).Inc()
+		t.metrics.items.WithLabelValues(t.lease.Token(), actionNames[route.Action]).Inc()
 		if err := t.submitItem(stop, page, item, route, handled); err != nil {
 			return err
 		}
@@ -272,7 +274,7 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 		if change.ID == "" {
 			change.ID = fmt.Sprintf("lease-%s-lsn-%d", t.lease.Token(), item.LSN)
 		}
-		change.Document = nil
+		change.Document, change.Fault = nil, route.Fault
 		return t.blocking(func() error { return t.dispatcher.SubmitPoison(stop, change, route.Reason, handled) })
 	default:
 		return fmt.Errorf("route item: unknown action %d", route.Action)
@@ -281,25 +283,34 @@ func (t *tenure) submitItem(stop context.Context, page feed.Page, item feed.Item
 
 // blocking runs a submission and tells of it if it had to wait.
 func (t *tenure) blocking(submit func() error) error {
-	const worthCounting, worthTelling = 10 * time.Millisecond, time.Second
+	const worthTelling = time.Second
 	start := time.Now()
-	t.setBlocked(true)
+	t.setBlocked(start)
 	err := submit()
-	t.setBlocked(false)
-	blocked := time.Since(start)
-	if blocked >= worthCounting {
-		t.metrics.blocked.Add(blocked.Seconds())
-	}
-	if blocked >= worthTelling {
+	t.countBlocked(time.Now())
+	t.setBlocked(time.Time{})
+	if blocked := time.Since(start); blocked >= worthTelling {
 		t.log.Warn("reader blocked for", zap.Duration("duration", blocked))
 	}
 	return err
 }
 
-func (t *tenure) setBlocked(b bool) {
+func (t *tenure) setBlocked(since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.blocked = b
+	t.blocked, t.uncounted = !since.IsZero(), since
+}
+
+// countBlocked counts the time for which the reader has been blocked so far: the
+// wait may be long, and is to be seen before it is over.
+func (t *tenure) countBlocked(now time.Time) {
+	const worthCounting = 10 * time.Millisecond
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := now.Sub(t.uncounted); t.blocked && d >= worthCounting {
+		t.metrics.blocked.WithLabelValues(t.lease.Token()).Add(d.Seconds())
+		t.uncounted = now
+	}
 }
 
 // owns says whether a partition lies in this tenure's range.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"opfeed/processor/feed"
 )
@@ -23,17 +24,21 @@ type watermark struct {
 	known bool  // the page said where it is
 	next  int64 // LSN of the first change that is not opened; 0: there is none
 	last  int64 // LSN of the last change that was read; 0: the last page was empty
+
+	read time.Time // when the last page was read
 }
 
 type openPage struct {
 	continuation string
 	open         []int64 // LSNs of the items that are not handled, in order
+	read         time.Time
 }
 
-// saw notes a page that was read, for the lag alone.
-func (w *watermark) saw(page feed.Page) {
+// saw notes a page that was read, for the lag and the age alone.
+func (w *watermark) saw(page feed.Page, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.read = now
 	w.end, w.known = page.End()
 	w.next, w.last = 0, 0
 	if n := len(page.Items); n > 0 {
@@ -52,7 +57,7 @@ func (w *watermark) begin(continuation string, lsns []int64) *openPage {
 		w.pages[open-1].continuation = continuation
 		return w.pages[open-1]
 	}
-	p := &openPage{continuation: continuation, open: lsns}
+	p := &openPage{continuation: continuation, open: lsns, read: w.read}
 	w.pages = append(w.pages, p)
 	w.advance()
 	w.thin()
@@ -120,6 +125,21 @@ func (w *watermark) lag() (transactions int64, known bool) {
 		return max(0, w.end-w.last), true
 	default:
 		return 0, true
+	}
+}
+
+// oldest is when the oldest page was read that is not handled whole; zero: there
+// is none.
+func (w *watermark) oldest() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case len(w.pages) > 0: // the first of them is not handled, or it would be gone
+		return w.pages[0].read
+	case w.next > 0: // read, and not opened yet
+		return w.read
+	default:
+		return time.Time{}
 	}
 }
 

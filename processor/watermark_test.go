@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"opfeed/processor/feed"
 )
@@ -69,6 +70,47 @@ func TestWatermarkKeepsFewPages(t *testing.T) {
 	}
 }
 
+// TestWatermarkKnowsTheOldest: what is not handled is as old as its page, opened or
+// not, and an empty page is not waited for.
+func TestWatermarkKnowsTheOldest(t *testing.T) {
+	t.Parallel()
+	w := watermark{store: func(string) {}}
+	at := func(second int64) time.Time { return time.Unix(second, 0) }
+	check := func(when string, want time.Time) {
+		t.Helper()
+		if have := w.oldest(); !have.Equal(want) {
+			t.Errorf("%s: %v, want %v", when, have, want)
+		}
+	}
+	read := func(second int64, lsns ...int64) feed.Page {
+		page := feed.Page{Continuation: fmt.Sprint(second)}
+		for _, lsn := range lsns {
+			page.Items = append(page.Items, feed.Item{LSN: lsn})
+		}
+		w.saw(page, at(second))
+		return page
+	}
+	open := func(page feed.Page) *openPage { return w.begin(page.Continuation, lsnsOf(page.Items)) }
+
+	check("nothing read", time.Time{})
+	open(read(1))
+	check("an empty page", time.Time{})
+	page := read(2, 1, 2)
+	check("read", at(2))
+	two := open(page)
+	check("opened", at(2))
+	open(read(3))
+	three := open(read(4, 3))
+	w.handled(two, 1)
+	w.handled(three, 3)
+	check("a half of it handled, and all behind it", at(2))
+	four := open(read(5, 4))
+	w.handled(two, 2)
+	check("handled", at(5))
+	w.handled(four, 4)
+	check("all handled", time.Time{})
+}
+
 // FuzzWatermark handles items in any order: a position passed on never moves
 // back and never passes an open item, and the lag counts from the first item that
 // is open.
@@ -115,7 +157,7 @@ func FuzzWatermark(f *testing.F) {
 				end += int64(rng.IntN(10)) // more than is on the page
 			}
 			page.Session = fmt.Sprintf("0:-1#%d", end)
-			w.saw(page)
+			w.saw(page, time.Time{})
 			behind := int64(0)
 			if len(page.Items) > 0 {
 				behind = end - lsn
@@ -154,9 +196,9 @@ func TestLagIsNotKnownBeforeTheFeedSaysWhereItEnds(t *testing.T) {
 		if lag, known := w.lag(); known {
 			t.Errorf("lag %d", lag)
 		}
-		w.saw(feed.Page{Session: session, Items: []feed.Item{{LSN: 1}}})
+		w.saw(feed.Page{Session: session, Items: []feed.Item{{LSN: 1}}}, time.Time{})
 	}
-	w.saw(feed.Page{Session: "0:-1#0"}) // a container that nobody has written to
+	w.saw(feed.Page{Session: "0:-1#0"}, time.Time{}) // a container that nobody has written to
 	if lag, known := w.lag(); !known || lag != 0 {
 		t.Errorf("lag %d, %t", lag, known)
 	}

@@ -129,8 +129,9 @@ func (w *world) putLease(body string) {
 // replica is one processor of a world.
 type replica struct {
 	*processor.Processor
-	stop  func()
-	ended chan struct{}
+	metrics *prometheus.Registry // of those that start has started
+	stop    func()
+	ended   chan struct{}
 }
 
 // start runs a processor until its stop is called or the test ends.
@@ -140,20 +141,20 @@ func (w *world) start(transport policy.Transporter, change ...func(*processor.Co
 	for _, f := range change {
 		f(&cfg)
 	}
-	docs := w.container(transport, "docs")
+	docs, metrics := w.container(transport, "docs"), prometheus.NewRegistry()
 	p, err := processor.New(cfg, leases.DefaultConfig(), w.handler(docs), processor.Deps{
 		Monitored:   docs,
 		Leases:      w.container(transport, "leases"),
 		LeasePrefix: leasePrefix,
 		Instance:    "replica",
 		Log:         zaptest.NewLogger(w.t, zaptest.Level(zap.DebugLevel)),
-		Metrics:     prometheus.NewRegistry(),
+		Metrics:     metrics,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	r := &replica{Processor: p, ended: make(chan struct{})}
+	r := &replica{Processor: p, metrics: metrics, ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
 		if err := p.Run(ctx); err != nil {

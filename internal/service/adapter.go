@@ -29,7 +29,7 @@ func adapt(h handler) processor.Handler {
 }
 
 func route(r operations.Route) processor.Route {
-	return processor.Route{Action: action(r.Action), Key: r.Key, Reason: r.Reason}
+	return processor.Route{Action: action(r.Action), Key: r.Key, Reason: r.Reason, Fault: r.Fault}
 }
 
 // action panics on an action that it does not know, which the engine takes for
