@@ -47,6 +47,7 @@ type Cosmos struct {
 	Locks         string         `env:"LOCKS_CONTAINER" help:"container of the front ends' subscription locks, partition key /id, time to live on; empty: no lock is taken"`
 	PartitionKeys string         `env:"PARTITION_KEYS_CONTAINER" help:"container that lists the subscriptions; empty: they are found in the resources container"`
 	Billing       string         `env:"BILLING_CONTAINER" help:"container of what is to be paid for, partition key /subscriptionId; empty: nothing is noted"`
+	RUBudget      float64        `env:"RU_BUDGET" help:"request units per second that all replicas together may use, to be told in a metric for alerts and held to by nothing; 0: not told"`
 	CAFile        string         `env:"CA_FILE" help:"PEM file of certificate authorities to trust besides those of the system"`
 }
 

@@ -29,7 +29,7 @@ func minimal(more ...string) []string {
 func TestLoadMinimal(t *testing.T) {
 	c, err := Load(minimal(
 		"OPFEED_FEED_INTERVAL=1s", "OPFEED_SWEEP_INTERVAL=3s", "OPFEED_REGISTRY_INTERVAL=4m", "OPFEED_START=2026-01-02T03:04:05Z",
-		"OPFEED_LEASE_EXPIRY=20s", "OPFEED_COSMOS_KEY="+marker,
+		"OPFEED_LEASE_EXPIRY=20s", "OPFEED_COSMOS_KEY="+marker, "OPFEED_COSMOS_RU_BUDGET=400.5",
 		"OPFEED_NOTIFICATION_HOSTS=arm.example,*.arm.example", "OPFEED_NOTIFICATION_CUTOFF=2026-01-02T03:04:05Z",
 		"OPFEED_NOTIFICATION_GIVE_UP=2h", "OPFEED_NOTIFICATION_ENABLED=false",
 		// What Kubernetes injects for a Service named opfeed.
@@ -41,7 +41,7 @@ func TestLoadMinimal(t *testing.T) {
 	}
 	want := DefaultConfig()
 	want.Cosmos.Endpoint, want.Cosmos.Database, want.Cosmos.Key = "https://account.example:443/", "db", marker
-	want.CS.URL = "https://cs.example"
+	want.CS.URL, want.Cosmos.RUBudget = "https://cs.example", 400.5
 	want.Processor.FeedInterval, want.Operations.PollInterval = time.Second, 3*time.Second
 	want.Registry.Interval, want.Leases.Expiry = 4*time.Minute, 20*time.Second
 	want.Notification.Hosts = []string{"arm.example", "*.arm.example"}
@@ -58,7 +58,7 @@ func TestLoadMinimal(t *testing.T) {
 func TestLoadReportsEveryProblem(t *testing.T) {
 	_, err := Load([]string{
 		"OPFEED_COSMOS_ENDPOINT=account.example", "OPFEED_COSMOS_KEY=no base64 " + marker,
-		"OPFEED_COSMOS_DATABASE=a/b", "OPFEED_COSMOS_LEASES_CONTAINER=Resources", "OPFEED_COSMOS_CA_FILE=/absent",
+		"OPFEED_COSMOS_DATABASE=a/b", "OPFEED_COSMOS_LEASES_CONTAINER=Resources", "OPFEED_COSMOS_CA_FILE=/absent", "OPFEED_COSMOS_RU_BUDGET=-1",
 		"OPFEED_CS_URL=ftp://cs", "OPFEED_FEED_INTERVAL=250", "OPFEED_SWEEP_INTERVAL=-1s", "OPFEED_LEASE_MARGIN=0s",
 		"OPFEED_REGISTRY_INTERVAL=0s", "OPFEED_START=yesterday", "OPFEED_PROCESSOR_NAME=a/b", "OPFEED_INSTANCE=a\nb",
 		"OPFEED_LOG_LEVEL=loud", "OPFEED_LOG_FORMAT=xml", "OPFEED_LISTEN=8080", "OPFEED_SHUTDOWN_TIMEOUT=8s",
@@ -76,7 +76,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	slices.Sort(names)
 	want := []string{
 		"OPFEED_COSMOS_CA_FILE", "OPFEED_COSMOS_DATABASE", "OPFEED_COSMOS_ENDPOINT", "OPFEED_COSMOS_KEY", "OPFEED_COSMOS_KYE",
-		"OPFEED_COSMOS_LEASES_CONTAINER", "OPFEED_CS_URL", "OPFEED_FEED_INTERVAL", "OPFEED_INSTANCE", "OPFEED_LEASE_MARGIN",
+		"OPFEED_COSMOS_LEASES_CONTAINER", "OPFEED_COSMOS_RU_BUDGET", "OPFEED_CS_URL", "OPFEED_FEED_INTERVAL", "OPFEED_INSTANCE", "OPFEED_LEASE_MARGIN",
 		"OPFEED_LISTEN", "OPFEED_LOG_FORMAT", "OPFEED_LOG_LEVEL",
 		"OPFEED_NOTIFICATION_CUTOFF", "OPFEED_NOTIFICATION_GIVE_UP", "OPFEED_POLL_INTERVAL", "OPFEED_PROCESSOR_NAME",
 		"OPFEED_REGISTRY_INTERVAL", "OPFEED_SHUTDOWN_TIMEOUT", "OPFEED_START", "OPFEED_SWEEP_INTERVAL",

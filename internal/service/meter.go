@@ -47,13 +47,14 @@ type Usage struct {
 	RequestUnits float64 `json:"requestUnits"`
 }
 
-// meter is an azcore policy that counts requests and request units by container
-// and purpose, and remembers whether Cosmos DB answers. It sits below the retries, since every
+// meter is an azcore policy that counts and times requests and counts request units,
+// by container and purpose, and remembers whether Cosmos DB answers. It sits below the retries, since every
 // try is charged and a throttled one must be seen.
 type meter struct {
 	roles    map[string]string // of the containers, by name
 	units    *prometheus.CounterVec
 	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
 
 	mu       sync.Mutex
 	usage    map[string]Usage
@@ -76,23 +77,43 @@ func newMeter(r prometheus.Registerer, c Cosmos) (*meter, error) {
 			Name: "opfeed_cosmos_requests_total",
 			Help: "Requests to Cosmos DB, every try of its own, by container, purpose and HTTP status, or error if there was no answer.",
 		}, []string{"container", "purpose", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "opfeed_cosmos_request_duration_seconds",
+			Help:    "Duration of requests to Cosmos DB, every try of its own, by container and purpose.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"container", "purpose"}),
 		usage: map[string]Usage{},
 	}
 	for role, purposes := range spending {
 		for _, p := range append(slices.Clone(purposes), purpose.Metadata) {
 			m.usage[string(p)] = Usage{}
 			m.units.WithLabelValues(role, string(p))
+			m.duration.WithLabelValues(role, string(p))
 			for _, code := range []string{"200", "429", "503", codeError} {
 				m.requests.WithLabelValues(role, string(p), code)
 			}
 		}
 	}
-	return m, errors.Join(r.Register(m.units), r.Register(m.requests))
+	return m, errors.Join(r.Register(m.units), r.Register(m.requests), r.Register(m.duration))
+}
+
+// registerBudget tells what may be spent, if that is known, beside what is.
+func registerBudget(r prometheus.Registerer, unitsPerSecond float64) error {
+	if unitsPerSecond == 0 {
+		return nil
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "opfeed_cosmos_request_units_budget",
+		Help: "Request units per second that all replicas together may use, as configured.",
+	})
+	g.Set(unitsPerSecond)
+	return r.Register(g)
 }
 
 // Do implements policy.Policy.
 func (m *meter) Do(req *policy.Request) (*http.Response, error) {
 	role, spent := m.classify(req.Raw())
+	began := time.Now()
 	resp, err := req.Next()
 	// A caller that gave up says nothing about Cosmos DB; a deadline does.
 	if err != nil && errors.Is(req.Raw().Context().Err(), context.Canceled) {
@@ -108,6 +129,7 @@ func (m *meter) Do(req *policy.Request) (*http.Response, error) {
 	}
 	m.requests.WithLabelValues(role, string(spent), code).Inc()
 	m.units.WithLabelValues(role, string(spent)).Add(units)
+	m.duration.WithLabelValues(role, string(spent)).Observe(time.Since(began).Seconds())
 	m.note(spent, units, working(resp, err))
 	return resp, err
 }

@@ -1,10 +1,12 @@
 package service
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -160,5 +162,78 @@ func TestMeterNoticesSilence(t *testing.T) {
 		if err := s.cs.Close(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestMeterTimesRequests: each try, by container and purpose, but none that its
+// caller gave up.
+func TestMeterTimesRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, delay := newAccount(), time.Duration(0)
+		slow := inproc.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/docs/x") {
+				pause(r.Context(), delay)
+				w.Header().Set("Etag", `"1"`)
+				w.Header().Set("X-Ms-Request-Charge", "1")
+				_, _ = w.Write([]byte(`{"id":"x"}`))
+				return
+			}
+			a.ServeHTTP(w, r)
+		}))
+		s, err := New(testConfig(t), Deps{Cosmos: slow, CS: &clusterService{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.client.Close()
+		defer s.closeClients()
+		want := func(when string, count uint64, sum float64) {
+			t.Helper()
+			families, err := s.registry.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, f := range families {
+				if f.GetName() != "opfeed_cosmos_request_duration_seconds" {
+					continue
+				}
+				for _, m := range f.GetMetric() {
+					h, of := m.GetHistogram(), m.GetLabel()
+					here := of[0].GetValue() == roleLocks && of[1].GetValue() == string(purpose.Lock)
+					found = found || here
+					if here && (h.GetSampleCount() != count || h.GetSampleSum() != sum) {
+						t.Errorf("%s: %d requests, %v s, want %d, %v", when, h.GetSampleCount(), h.GetSampleSum(), count, sum)
+					}
+					if !here && h.GetSampleSum() != 0 {
+						t.Errorf("%s: %v s of %v", when, h.GetSampleSum(), of)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("%s: not told", when)
+			}
+		}
+		read := func(ctx context.Context) error {
+			_, err := st.locks.ReadItem(ctx, azcosmos.NewPartitionKeyString("a"), "x", nil)
+			return err
+		}
+		want("before", 0, 0)
+		for range 2 {
+			delay += 1500 * time.Millisecond
+			if err := read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("slow", 2, 4.5)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := read(ctx); err == nil {
+			t.Error("no error")
+		}
+		want("given up", 2, 4.5)
 	})
 }

@@ -149,7 +149,7 @@ func (s *Service) register() error {
 	var errMeter, errReadiness error
 	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos)
 	s.readiness, errReadiness = newReadiness(s.log, s.registry)
-	return errors.Join(err, errMeter, errReadiness)
+	return errors.Join(err, errMeter, errReadiness, registerBudget(s.registry, s.cfg.Cosmos.RUBudget))
 }
 
 func (s *Service) clients() error {

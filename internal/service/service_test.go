@@ -248,6 +248,7 @@ func TestSurfaces(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.CS.Auth, cfg.CS.Token = "token", "eyJhbGciOiJub25lIn0.e30."+marker // a JWT by its first two parts: {"alg":"none"}, {}
 		cfg.CS.URL = "http://127.0.0.1:1"
+		cfg.Cosmos.RUBudget = 4000
 		var listed atomic.Bool
 		listed.Store(true)
 		r := start(t, cfg, Deps{Cosmos: newAccount(), CS: &clusterService{}}, idle(&listed))
@@ -287,6 +288,7 @@ func TestSurfaces(t *testing.T) {
 			`opfeed_cosmos_requests_total{code="429",container="resources",purpose="operation"} 0`,
 			`opfeed_cosmos_requests_total{code="error",container="leases",purpose="lease"} 0`, `go_goroutines `, `process_start_time_seconds `,
 			`opfeed_cluster_service_requests_total{`,
+			`opfeed_cosmos_request_duration_seconds_count{container="resources",purpose="feed"} 0`, `opfeed_cosmos_request_units_budget 4000`,
 		} {
 			if !strings.Contains(metrics, series) {
 				t.Errorf("no %s in /metrics", series)

@@ -88,6 +88,9 @@ func (c *Cosmos) Validate() error {
 			taken[container.id] = container.name
 		}
 	}
+	if c.RUBudget < 0 {
+		problem("RU_BUDGET", "must not be negative")
+	}
 	if c.CAFile != "" {
 		if _, err := authorities(c.CAFile); err != nil {
 			problem("CA_FILE", err.Error())
