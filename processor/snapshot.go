@@ -106,15 +106,26 @@ func (t *tenure) describe(r *status.Range) dispatch.Stats {
 	return stats
 }
 
-// Ready says why this replica does not do its work, or nil: the leases are
-// known, and each held range is read and was listed. A replica that holds
-// nothing because others hold everything is ready. Ask it every few seconds: for
-// how long a range has been nobody's is counted from the first time it was asked.
-func (p *Processor) Ready() error {
+// Ready says why this replica does not do its work, or nil: what Settled and Fresh
+// say. A replica that holds nothing because others hold everything is ready.
+func (p *Processor) Ready() error { return errors.Join(p.Settled(), p.Fresh()) }
+
+// Settled says why it is not known who reads what, or nil: the leases are known,
+// and each range has an owner. Ask it every few seconds: for how long a range has
+// been nobody's is counted from the first time it was asked.
+func (p *Processor) Settled() error {
 	if len(p.listed()) == 0 {
 		return errors.New("leases not listed yet")
 	}
-	errs := []error{p.covered(time.Now())}
+	return p.covered(time.Now())
+}
+
+// Fresh says why held ranges are not served, or nil: each is read and was listed.
+func (p *Processor) Fresh() error {
+	if len(p.listed()) == 0 {
+		return errors.New("no range is known yet")
+	}
+	var errs []error
 	for _, t := range p.held() {
 		if err := t.ready(time.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("range %s: %w", t.lease.Token(), err))

@@ -74,7 +74,7 @@ func load(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	keyFile := fs.String("cosmos-key-file", "", "`file` with the key of the account; default: the emulators' well-known key")
 	csURL := fs.String("cs", "", "`URL` of the Cluster Service simulator")
 	var serviceURLs []string
-	fs.Func("service", "`URL` of a replica of opfeed, to ask it what it holds, quarantined, recovered and left alone; once for each replica; without it that is not measured", func(url string) error {
+	fs.Func("service", "`URL` of a replica of opfeed, as operators reach it (OPFEED_ADMIN_LISTEN), to ask it what it holds, quarantined, recovered and left alone; once for each replica; without it that is not measured", func(url string) error {
 		serviceURLs = append(serviceURLs, url)
 		return nil
 	})

@@ -153,11 +153,11 @@ func TestUpBeginsWithTheURLs(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--log-level", "debug"}, w, w)
+		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--log-level", "debug"}, w, w)
 		_ = w.Close()
 	}()
 	lines := bufio.NewScanner(r)
-	for _, want := range []string{"Cosmos DB ", "Cluster Service ", "opfeed "} {
+	for _, want := range []string{"page of replica-1 ", "Cosmos DB ", "Cluster Service ", "opfeed "} {
 		if !lines.Scan() || !strings.HasPrefix(lines.Text(), want) || !strings.Contains(lines.Text(), " http://127.0.0.1:") {
 			t.Errorf("have the line %q, want %q and a URL", lines.Text(), want)
 		}
@@ -175,14 +175,14 @@ func TestUpWithReplicas(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--replicas", "3", "--ranges", "4"}, w, w)
+		run(ctx, []string{"up", "--listen", "127.0.0.1:0", "--page", "127.0.0.1:0", "--replicas", "3", "--ranges", "4"}, w, w)
 		_ = w.Close()
 	}()
 	lines := bufio.NewScanner(r)
 	urls := map[string]string{} // by name
 	for len(urls) < 3 && lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) > 2 && f[0] == "opfeed" {
-			urls[f[1]] = f[2]
+		if f := strings.Fields(lines.Text()); len(f) > 3 && f[0] == "page" {
+			urls[f[2]] = strings.TrimSuffix(f[3], "/")
 		}
 	}
 	shows := false // who holds what

@@ -30,13 +30,14 @@ import (
 type team []*replica
 
 type replica struct {
-	name, url string
-	listener  net.Listener
+	name      string
+	url, page string // of what is for the cluster, and for operators
+	listeners [2]net.Listener
 	service   *service.Service
 }
 
 func (f upFlags) team(ctx context.Context, s *servers, emulator *cosmosemu.Server, csURL string, arm *workload.ARM, stderr io.Writer) (all team, err error) {
-	log, err := service.NewLogger(f.logging, service.FormatConsole, stderr)
+	log, level, err := service.NewLogger(f.logging, service.FormatConsole, stderr)
 	if err != nil {
 		return nil, fmt.Errorf("make log: %w", err)
 	}
@@ -44,8 +45,17 @@ func (f upFlags) team(ctx context.Context, s *servers, emulator *cosmosemu.Serve
 	if err != nil {
 		return nil, err
 	}
+	pages, err := listenOn(ctx, f.page, f.replicas)
+	if err != nil {
+		closeAll(listeners)
+		return nil, err
+	}
 	for i, l := range listeners {
-		all = append(all, &replica{name: fmt.Sprintf("replica-%d", i+1), url: "http://" + l.Addr().String(), listener: l})
+		all = append(all, &replica{
+			name: fmt.Sprintf("replica-%d", i+1),
+			url:  "http://" + l.Addr().String(), page: "http://" + pages[i].Addr().String(),
+			listeners: [2]net.Listener{l, pages[i]},
+		})
 	}
 	for _, r := range all {
 		c := service.DefaultConfig()
@@ -53,13 +63,14 @@ func (f upFlags) team(ctx context.Context, s *servers, emulator *cosmosemu.Serve
 			all.close()
 			return nil, err
 		}
-		c.Instance = r.name
+		c.Instance, c.PageURL = r.name, r.page+"/"
 		c.Cosmos.Key, c.Cosmos.Database = envconf.Secret(cosmosemu.WellKnownKey), database
 		c.Cosmos.Locks, c.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 		c.Cosmos.Billing, c.Location = billing, location
 		c.CS.URL = csURL
 		c.LogLevel, c.LogFormat = f.logging, service.FormatConsole
-		r.service, err = service.New(c, service.Deps{ARM: inproc.New(arm), Listener: r.listener, Log: log.Named(r.name)})
+		r.service, err = service.New(c, service.Deps{ARM: inproc.New(arm),
+			Listener: r.listeners[0], AdminListener: r.listeners[1], Log: log.Named(r.name), Level: level})
 		if err != nil {
 			all.close()
 			return nil, fmt.Errorf("make %s: %w", r.name, err)
@@ -71,14 +82,21 @@ func (f upFlags) team(ctx context.Context, s *servers, emulator *cosmosemu.Serve
 // close closes the addresses; those of replicas that ran are closed already.
 func (all team) close() {
 	for _, r := range all {
-		_ = r.listener.Close()
+		closeAll(r.listeners[:])
 	}
 }
 
-func (all team) urls() []string {
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+// pages are where the replicas say how they are.
+func (all team) pages() []string {
 	var urls []string
 	for _, r := range all {
-		urls = append(urls, r.url)
+		urls = append(urls, r.page)
 	}
 	return urls
 }
@@ -141,9 +159,7 @@ func ready(ctx context.Context, url string, transport http.RoundTripper) bool {
 func listenOn(ctx context.Context, address string, count int) (all []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range all {
-				_ = l.Close()
-			}
+			closeAll(all)
 			all = nil
 		}
 	}()

@@ -26,7 +26,8 @@ const (
 
 type upFlags struct {
 	traffic          trafficFlags
-	listen, logging  string
+	listen, page     string
+	logging          string
 	admin            *string
 	speed            *float64
 	seed             *uint64
@@ -38,7 +39,8 @@ func up(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f upFlags
 	f.traffic.register(fs)
 	f.speed, f.seed = simulatorFlags(fs)
-	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of the first replica's own HTTP; the others take the next free ports")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` of the first replica's probes and metrics; the others take the next free ports")
+	fs.StringVar(&f.page, "page", "127.0.0.1:8090", "`address` of the first replica's page; the others take the next free ports")
 	f.admin = adminFlag(fs, "faults, log of requests, clock, splits and merges of Cosmos DB")
 	fs.StringVar(&f.logging, "log-level", "warn", "least level of the replicas' log, to standard error: debug, info, warn, error")
 	fs.IntVar(&f.replicas, "replicas", 1, fmt.Sprintf("number of replicas, up to %d", mostReplicas))
@@ -69,7 +71,7 @@ func (f upFlags) check(stderr io.Writer) error {
 	if f.ranges < 0 || f.ranges > mostRanges {
 		problems = append(problems, fmt.Errorf("--ranges %d: must be 1 to %d", f.ranges, mostRanges))
 	}
-	if _, err := service.NewLogger(f.logging, service.FormatConsole, stderr); err != nil {
+	if _, _, err := service.NewLogger(f.logging, service.FormatConsole, stderr); err != nil {
 		problems = append(problems, fmt.Errorf("--log-level: %w", err))
 	}
 	return errors.Join(problems...)
@@ -97,13 +99,17 @@ func (f upFlags) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return failed(stderr, "up", err)
 	}
 	defer team.close()
-	c.ServiceURLs = team.urls()
+	c.ServiceURLs = team.pages()
 
-	// First of all, before the replicas may have anything to log.
+	// First of all, before the replicas may have anything to log: people look
+	// before they read.
+	for _, r := range team {
+		fmt.Fprintf(stdout, "page of %-9s %s/\n", r.name, r.page)
+	}
 	fmt.Fprintf(stdout, "Cosmos DB         %s (request units: /_emulator/stats)\n", c.CosmosURL)
 	fmt.Fprintf(stdout, "Cluster Service   %s (journal: /_simulator/journal)\n", c.ClusterServiceURL)
 	for _, r := range team {
-		fmt.Fprintf(stdout, "opfeed %-10s %s (/healthz, /readyz, /metrics, /api/v1/snapshot)\n", r.name, r.url)
+		fmt.Fprintf(stdout, "opfeed %-10s %s (/healthz, /readyz, /metrics)\n", r.name, r.url)
 	}
 	if err := (adminPort{*f.admin, emulator.Admin(), stdout}).serve(ctx, &s); err != nil {
 		return failed(stderr, "up", err)

@@ -108,12 +108,12 @@ func serve(ctx context.Context, stderr io.Writer, environ []string) int {
 		_, _ = fmt.Fprintf(stderr, "opfeed: wrong configuration (see opfeed config):\n%v\n", err)
 		return exitUsage
 	}
-	log, err := service.NewLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	log, level, err := service.NewLogger(cfg.LogLevel, cfg.LogFormat, stderr)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage
 	}
-	s, err := service.New(cfg, service.Deps{Log: log})
+	s, err := service.New(cfg, service.Deps{Log: log, Level: level})
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage

@@ -93,7 +93,7 @@ func command(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "run")
 	cmd.Env = append(os.Environ(), asCommand+"=1",
 		"OPFEED_COSMOS_ENDPOINT=http://"+free(t), "OPFEED_COSMOS_KEY=YQ==", "OPFEED_COSMOS_DATABASE=db",
-		"OPFEED_CS_URL=http://"+free(t), "OPFEED_LISTEN="+address)
+		"OPFEED_CS_URL=http://"+free(t), "OPFEED_LISTEN="+address, "OPFEED_ADMIN_LISTEN=127.0.0.1:0")
 	log := new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {

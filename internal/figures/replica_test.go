@@ -50,7 +50,8 @@ func newReplica(t *testing.T, name string, tune func(*service.Config)) *wholeRep
 	cfg.Cosmos.Endpoint, cfg.Cosmos.Key, cfg.Cosmos.Database = w.url, envconf.Secret(cosmosemu.WellKnownKey), "opfeed"
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 	cfg.Cosmos.Billing, cfg.Location = "Billing", "westeurope"
-	cfg.CS.URL, cfg.Instance, cfg.Listen = "http://idle-"+name+".cs.test", "replica-1", ""
+	cfg.CS.URL, cfg.Instance = "http://idle-"+name+".cs.test", "replica-1"
+	cfg.Listen, cfg.AdminListen = "", ""
 	tune(&cfg)
 	var err error
 	w.Service, err = service.New(cfg, service.Deps{

@@ -82,7 +82,7 @@ func (w *world) config(client int) service.Config {
 	cfg.Cosmos.Key = envconf.Secret(key)
 	cfg.CS.URL = "http://" + name + ".cs.test"
 	cfg.Instance = fmt.Sprintf("replica-%d", client)
-	cfg.Listen = ""
+	cfg.Listen, cfg.AdminListen = "", ""
 	cfg.Operations.Outbox.Enabled = false // nobody plays ARM: what is owed stays so
 	return cfg
 }

@@ -95,7 +95,7 @@ func testConfig(t *testing.T) Config {
 	c.Cosmos.Billing, c.Location = "Billing", "westeurope"
 	c.CS.URL = host(t, "cs")
 	c.Instance = "replica-1"
-	c.Listen = ""
+	c.Listen, c.AdminListen = "", ""
 	return c
 }
 

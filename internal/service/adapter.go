@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"opfeed/processor"
 	"opfeed/processor/dispatch"
@@ -17,11 +18,14 @@ type handler interface {
 }
 
 // adapt lets the engine, which knows no operations, drive operations, which know
-// no engine. What both know is the dispatcher.
-func adapt(h handler) processor.Handler {
+// no engine. What both know is the dispatcher. It counts the steps that begin.
+func adapt(h handler, steps *atomic.Int64) processor.Handler {
 	return processor.Handler{
-		Route:  func(document []byte) processor.Route { return route(h.Route(document)) },
-		Handle: h.Handle,
+		Route: func(document []byte) processor.Route { return route(h.Route(document)) },
+		Handle: func(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
+			steps.Add(1)
+			return h.Handle(ctx, c)
+		},
 		Pending: func(ctx context.Context, req processor.PendingRequest, yield func(dispatch.Change)) error {
 			return h.Pending(ctx, req.Session, req.Documents, yield)
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 	"testing"
 
 	"opfeed/processor"
@@ -39,7 +40,7 @@ func TestAdaptRoute(t *testing.T) {
 		operations.Skip: processor.Skip, operations.Drop: processor.Drop,
 		operations.Take: processor.Take, operations.Poison: processor.Poison,
 	} {
-		h := adapt(&stub{route: operations.Route{Action: from, Key: key, Reason: "r"}})
+		h := adapt(&stub{route: operations.Route{Action: from, Key: key, Reason: "r"}}, new(atomic.Int64))
 		want := processor.Route{Action: to, Key: key, Reason: "r"}
 		if have := h.Route(nil); have != want {
 			t.Errorf("have %+v, want %+v", have, want)
@@ -50,12 +51,12 @@ func TestAdaptRoute(t *testing.T) {
 			t.Error("an unknown action passes")
 		}
 	}()
-	adapt(&stub{route: operations.Route{Action: operations.Poison + 1}}).Route(nil)
+	adapt(&stub{route: operations.Route{Action: operations.Poison + 1}}, new(atomic.Int64)).Route(nil)
 }
 
 func TestAdaptHandle(t *testing.T) {
 	s, want := &stub{}, dispatch.Change{Key: dispatch.Key{Partition: "p", ID: "i"}, ETag: "1", LSN: 7, Source: dispatch.Due}
-	if _, err := adapt(s).Handle(t.Context(), want); err != nil || !reflect.DeepEqual(s.change, want) {
+	if _, err := adapt(s, new(atomic.Int64)).Handle(t.Context(), want); err != nil || !reflect.DeepEqual(s.change, want) {
 		t.Errorf("have %+v, %v", s.change, err)
 	}
 }
@@ -63,7 +64,7 @@ func TestAdaptHandle(t *testing.T) {
 func TestAdaptPending(t *testing.T) {
 	s := &stub{pending: []dispatch.Change{{Key: dispatch.Key{ID: "i"}, ETag: "1"}, {Key: dispatch.Key{ID: "j"}}}}
 	var have []dispatch.Change
-	err := adapt(s).Pending(t.Context(), processor.PendingRequest{Session: "s", Documents: true}, func(c dispatch.Change) { have = append(have, c) })
+	err := adapt(s, new(atomic.Int64)).Pending(t.Context(), processor.PendingRequest{Session: "s", Documents: true}, func(c dispatch.Change) { have = append(have, c) })
 	want := []dispatch.Change{
 		{Key: dispatch.Key{ID: "i"}, ETag: "1", Session: "strue"},
 		{Key: dispatch.Key{ID: "j"}, Session: "strue"},

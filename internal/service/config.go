@@ -33,7 +33,10 @@ type Config struct {
 	Instance        string        `env:"INSTANCE" default:"host name and a random suffix" help:"name of this replica in leases, locks and logs"`
 	LogLevel        string        `env:"LOG_LEVEL" type:"debug, info, warn or error" help:"least level that is logged, to standard error"`
 	LogFormat       string        `env:"LOG_FORMAT" type:"json or console" help:"one JSON object a line, or lines for people"`
-	Listen          string        `env:"LISTEN" help:"address of /healthz, /readyz, /metrics and /api/v1/snapshot; the default serves on all interfaces, as the probes of a pod need it"`
+	Listen          string        `env:"LISTEN" help:"address for the cluster: /healthz, /readyz and /metrics; the default serves on all interfaces, as the probes of a pod need it"`
+	AdminListen     string        `env:"ADMIN_LISTEN" help:"address for operators: the page at /, /api/v1/ and the log level; none: nowhere. The default serves this machine alone, to which kubectl port-forward leads: it asks for no password and tells names"`
+	PageURL         string        `env:"PAGE_URL" help:"where people find this replica's page, http or https: the other replicas' pages link to it, and its host is answered beside IP addresses and localhost; empty: no link"`
+	Pprof           bool          `env:"PPROF" help:"serve profiles under /debug/pprof/ on OPFEED_ADMIN_LISTEN"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" help:"how long a stop may take before it is given up; keep it under the pod's grace period"`
 }
 
@@ -67,6 +70,7 @@ func DefaultConfig() Config {
 		LogLevel:        "info",
 		LogFormat:       FormatJSON,
 		Listen:          ":8080",
+		AdminListen:     "127.0.0.1:8081",
 		ShutdownTimeout: 12 * time.Second,
 	}
 }

@@ -61,7 +61,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		"OPFEED_COSMOS_DATABASE=a/b", "OPFEED_COSMOS_LEASES_CONTAINER=Resources", "OPFEED_COSMOS_CA_FILE=/absent", "OPFEED_COSMOS_RU_BUDGET=-1",
 		"OPFEED_CS_URL=ftp://cs", "OPFEED_FEED_INTERVAL=250", "OPFEED_SWEEP_INTERVAL=-1s", "OPFEED_LEASE_MARGIN=0s",
 		"OPFEED_REGISTRY_INTERVAL=0s", "OPFEED_START=yesterday", "OPFEED_PROCESSOR_NAME=a/b", "OPFEED_INSTANCE=a\nb",
-		"OPFEED_LOG_LEVEL=loud", "OPFEED_LOG_FORMAT=xml", "OPFEED_LISTEN=8080", "OPFEED_SHUTDOWN_TIMEOUT=8s",
+		"OPFEED_LOG_LEVEL=loud", "OPFEED_LOG_FORMAT=xml", "OPFEED_LISTEN=8080", "OPFEED_ADMIN_LISTEN=localhost", "OPFEED_PAGE_URL=https://user:"+marker+"@a.example/", "OPFEED_PPROF=perhaps", "OPFEED_SHUTDOWN_TIMEOUT=8s",
 		"OPFEED_COSMOS_KYE=" + marker, "OPFEED_POLL_INTERVAL=1s",
 		"OPFEED_NOTIFICATION_CUTOFF=" + marker, "OPFEED_NOTIFICATION_GIVE_UP=0s",
 	})
@@ -75,10 +75,10 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"OPFEED_COSMOS_CA_FILE", "OPFEED_COSMOS_DATABASE", "OPFEED_COSMOS_ENDPOINT", "OPFEED_COSMOS_KEY", "OPFEED_COSMOS_KYE",
+		"OPFEED_ADMIN_LISTEN", "OPFEED_COSMOS_CA_FILE", "OPFEED_COSMOS_DATABASE", "OPFEED_COSMOS_ENDPOINT", "OPFEED_COSMOS_KEY", "OPFEED_COSMOS_KYE",
 		"OPFEED_COSMOS_LEASES_CONTAINER", "OPFEED_COSMOS_RU_BUDGET", "OPFEED_CS_URL", "OPFEED_FEED_INTERVAL", "OPFEED_INSTANCE", "OPFEED_LEASE_MARGIN",
 		"OPFEED_LISTEN", "OPFEED_LOG_FORMAT", "OPFEED_LOG_LEVEL",
-		"OPFEED_NOTIFICATION_CUTOFF", "OPFEED_NOTIFICATION_GIVE_UP", "OPFEED_POLL_INTERVAL", "OPFEED_PROCESSOR_NAME",
+		"OPFEED_NOTIFICATION_CUTOFF", "OPFEED_NOTIFICATION_GIVE_UP", "OPFEED_PAGE_URL", "OPFEED_POLL_INTERVAL", "OPFEED_PPROF", "OPFEED_PROCESSOR_NAME",
 		"OPFEED_REGISTRY_INTERVAL", "OPFEED_SHUTDOWN_TIMEOUT", "OPFEED_START", "OPFEED_SWEEP_INTERVAL",
 	}
 	if !slices.Equal(names, want) {
@@ -90,6 +90,37 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	const nameProblem = `OPFEED_PROCESSOR_NAME: must not be empty, and must have none of ' / \ ? #, and no control characters`
 	if !slices.Contains(strings.Split(err.Error(), "\n"), nameProblem) {
 		t.Errorf("have\n%v\nwant a line\n%s", err, nameProblem)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	for _, c := range []struct{ cluster, operators, problem string }{
+		{"", "", ""},
+		{":8080", "127.0.0.1:8081", ""},
+		{":8080", "none", ""},
+		{"127.0.0.1:8080", "127.0.0.2:8080", ""},
+		{"127.0.0.1:8080", "[::1]:8080", ""},
+		{":0", ":0", ""},
+		{":8080", ":8080", "is the address of"},
+		{":8080", "127.0.0.1:8080", "is the address of"},
+		{"127.0.0.1:8080", "0.0.0.0:8080", "is the address of"},
+		{"LOCALHOST:8080", "localhost:08080", "is the address of"},
+		{"localhost:8080", "127.0.0.1:8080", "is the address of"},
+		{"[::]:8080", "10.0.0.1:8080", "is the address of"},
+		{":8080", "8081", "is not HOST:PORT"},
+		{":8080", ":70000", "has a port"},
+	} {
+		cfg := testConfig(t)
+		cfg.Listen, cfg.AdminListen = c.cluster, c.operators
+		err := cfg.Validate()
+		if (err == nil) != (c.problem == "") || err != nil && !strings.HasPrefix(err.Error(), "OPFEED_ADMIN_LISTEN: "+c.problem) {
+			t.Errorf("%s and %s: %v, want %q", c.cluster, c.operators, err, c.problem)
+		}
+	}
+	cfg := testConfig(t)
+	cfg.Pprof = true
+	if err := cfg.Validate(); err == nil {
+		t.Error("profiles are served nowhere, and nobody says so")
 	}
 }
 

@@ -14,12 +14,13 @@ const (
 	FormatConsole = "console"
 )
 
-// NewLogger returns a logger to w, which it makes safe for concurrent use. Every
-// line is one JSON object, or one line for people.
-func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
+// NewLogger returns a logger to w, which it makes safe for concurrent use, and the
+// level, by which it can be changed. Every line is one JSON object, or one line for
+// people, and holds no character that a terminal would take for an order.
+func NewLogger(level, format string, w io.Writer) (*zap.Logger, *zap.AtomicLevel, error) {
+	l, err := zap.ParseAtomicLevel(level)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ec := zap.NewProductionEncoderConfig()
 	ec.TimeKey = "time"
@@ -34,6 +35,6 @@ func NewLogger(level, format string, w io.Writer) (*zap.Logger, error) {
 		ec.EncodeDuration = zapcore.StringDurationEncoder
 		encoder = zapcore.NewConsoleEncoder(ec)
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), l)
-	return zap.New(core, zap.AddStacktrace(zapcore.DPanicLevel)), nil
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(plain{w})), l)
+	return zap.New(core, zap.AddStacktrace(zapcore.DPanicLevel)), &l, nil
 }

@@ -23,14 +23,32 @@ const (
 // that Cluster Service works and accepts our credentials.
 var absentObject = cs.Ref{Kind: cs.Cluster, Cluster: "opfeed-readiness-probe"}
 
-// watch keeps the conditions of readiness true to what the clients see.
+// watch keeps the conditions of readiness true to what the clients see, and those
+// who watch this replica informed.
 func (s *Service) watch(ctx context.Context) {
-	for pause(ctx, watchInterval) {
+	defer s.pulse.stop()
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	rounds := 0
+	for {
+		s.pulse.beat()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 		if e := s.running.Load(); e != nil {
 			s.readiness.Set(conditionCosmos, s.meter.Failing(silence))
-			s.readiness.Set(conditionRanges, e.ready())
+			s.readiness.Set(conditionLeases, e.settled())
+			s.readiness.Set(conditionFeed, e.fresh())
 		}
 		s.observeClusterService()
+		if s.frames.watched() {
+			s.frames.publish(s.frame())
+		}
+		if rounds++; rounds%int(historyInterval/watchInterval) == 0 {
+			s.sample()
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // What a replica needs to be ready: the values of the label condition.
 const (
 	conditionCosmos         = "cosmos"
-	conditionRanges         = "ranges" // leases are known, held ranges are read and were listed
+	conditionLeases         = "leases" // they are known, and every range has an owner
+	conditionFeed           = "feed"   // held ranges are read, and were listed
 	conditionClusterService = "cluster_service"
 	conditionRunning        = "running" // false while it shuts down
 )
@@ -26,6 +27,11 @@ type Condition struct {
 	OK     bool      `json:"ok"`
 	Reason string    `json:"reason,omitempty"` // why it is not
 	Since  time.Time `json:"since"`            // when OK became what it is
+	// Advisory says that the replica is ready without it. Cluster Service is, once
+	// it has answered: when it goes, it goes for all replicas alike, and to have
+	// none that is ready helps nobody. Before, a URL or a credential may be wrong,
+	// and that must stop a rollout.
+	Advisory bool `json:"advisory,omitempty"`
 }
 
 // readiness holds the conditions of a replica, and logs each change once.
@@ -57,11 +63,11 @@ func newReadiness(log *zap.Logger, r prometheus.Registerer) (*readiness, error) 
 			Name: "opfeed_condition", Help: "Whether a condition of readiness holds: 1 or 0.",
 		}, []string{"condition"}),
 		ready: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "opfeed_ready", Help: "Whether all conditions of readiness hold: 1 or 0.",
+			Name: "opfeed_ready", Help: "Whether all conditions hold that the replica needs to be ready: 1 or 0.",
 		}),
 	}
 	now := time.Now()
-	for _, name := range []string{conditionCosmos, conditionRanges, conditionClusterService, conditionRunning} {
+	for _, name := range []string{conditionCosmos, conditionLeases, conditionFeed, conditionClusterService, conditionRunning} {
 		c := Condition{Name: name, Reason: "not known yet", Since: now}
 		if name == conditionRunning {
 			c.OK, c.Reason = true, ""
@@ -91,7 +97,7 @@ func (rd *readiness) Set(name string, err error) {
 	}
 }
 
-// Conditions returns all conditions, and whether all hold.
+// Conditions returns all conditions, and whether those hold that count.
 func (rd *readiness) Conditions() ([]Condition, bool) {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
@@ -112,6 +118,7 @@ func (rd *readiness) change(name string, ok bool, why string) bool {
 			c.Since = now
 		}
 		c.OK, c.Reason = ok, why
+		c.Advisory = c.Advisory || ok && name == conditionClusterService
 		last := rd.told[name]
 		if last.why != why && (last.at.IsZero() || last.ok != ok || now.Sub(last.at) >= sameStateLog) {
 			tell = true
@@ -131,7 +138,7 @@ func (rd *readiness) show() {
 
 func all(list []Condition) bool {
 	for _, c := range list {
-		if !c.OK {
+		if !c.OK && !c.Advisory {
 			return false
 		}
 	}

@@ -76,13 +76,14 @@ func TestReadinessLogsEachChangeOnce(t *testing.T) {
 		}
 		expect(4, "relapse")
 		rd.Set(conditionCosmos, nil)
-		rd.Set(conditionRanges, nil)
+		rd.Set(conditionLeases, nil)
+		rd.Set(conditionFeed, nil)
 		rd.Set(conditionClusterService, nil)
 		if list, ok := rd.Conditions(); !ok {
 			t.Errorf("not ready: %v", list)
 		}
 		rd.Set(conditionRunning, errors.New("shutting down"))
-		if list, ok := rd.Conditions(); ok || list[3].Reason != "shutting down" {
+		if list, ok := rd.Conditions(); ok || list[4].Reason != "shutting down" {
 			t.Errorf("still ready: %v", list)
 		}
 	})
@@ -90,11 +91,14 @@ func TestReadinessLogsEachChangeOnce(t *testing.T) {
 
 func TestNewLogger(t *testing.T) {
 	var b bytes.Buffer
-	log, err := NewLogger("warn", FormatJSON, &b)
+	log, level, err := NewLogger("warn", FormatJSON, &b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.Info("too little")
+	level.SetLevel(zap.ErrorLevel)
+	log.Warn("too little, too")
+	level.SetLevel(zap.WarnLevel)
 	log.Warn("constant message", zap.Duration("after", 1500*time.Millisecond), zap.Any("key", envconf.Secret(marker)))
 	var line struct {
 		Level, Msg, Key string
@@ -109,14 +113,14 @@ func TestNewLogger(t *testing.T) {
 		t.Errorf("have %s", &b)
 	}
 	b.Reset()
-	if log, err = NewLogger("debug", FormatConsole, &b); err != nil {
+	if log, _, err = NewLogger("debug", FormatConsole, &b); err != nil {
 		t.Fatal(err)
 	}
 	log.Debug("for people")
 	if !strings.Contains(b.String(), "DEBUG\tfor people") {
 		t.Errorf("have %s", &b)
 	}
-	if _, err := NewLogger("loud", FormatJSON, &b); err == nil {
+	if _, _, err := NewLogger("loud", FormatJSON, &b); err == nil {
 		t.Error("an unknown level is no error")
 	}
 }

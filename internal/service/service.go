@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,13 +26,16 @@ import (
 // Deps replaces what a Service would make for itself. The zero value is right
 // for a process of its own, but for Log.
 type Deps struct {
-	Cosmos   policy.Transporter   // carries the requests to Cosmos DB; nil: the network
-	CS       http.RoundTripper    // carries those to Cluster Service; nil: the network
-	ARM      http.RoundTripper    // carries notifications; nil: the network, with its guard
-	Listener net.Listener         // nil: Config.Listen is opened; it is closed in the end
-	Log      *zap.Logger          // nil: no log
-	Registry *prometheus.Registry // nil: a new one
-	Now      func() time.Time     // the wall clock, for the timestamp of leases alone; nil: time.Now
+	Cosmos   policy.Transporter // carries the requests to Cosmos DB; nil: the network
+	CS       http.RoundTripper  // carries those to Cluster Service; nil: the network
+	ARM      http.RoundTripper  // carries notifications; nil: the network, with its guard
+	Listener net.Listener       // nil: Config.Listen is opened; it is closed in the end
+	// AdminListener is the same for Config.AdminListen.
+	AdminListener net.Listener
+	Log           *zap.Logger          // nil: no log
+	Level         *zap.AtomicLevel     // of Log, as NewLogger gives it; nil: it cannot be changed
+	Registry      *prometheus.Registry // nil: a new one
+	Now           func() time.Time     // the wall clock, for the timestamp of leases alone; nil: time.Now
 }
 
 // errLate ends a stop that takes too long. What still runs then is left to the
@@ -56,6 +60,13 @@ type Service struct {
 	found   map[string]string // resource ids of the database and its containers, by variable; of the one goroutine that connects
 	started time.Time
 	running atomic.Pointer[engine] // nil until Cosmos DB was found as it must be
+	pulse   pulse
+	levelMu sync.Mutex // one change of the log's level at a time
+
+	transitions transitions
+	history     history
+	frames      frames
+	steps       atomic.Int64 // begun by the engine
 }
 
 // New checks the configuration and returns a service that has opened nothing.
@@ -92,7 +103,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // leases are given back, and it returns nil; an error if that took longer than
 // Config.ShutdownTimeout, or if the address is taken.
 func (s *Service) Run(ctx context.Context) (err error) {
-	listener, err := s.listen(ctx)
+	ports, err := s.ports(ctx)
 	if err != nil {
 		s.closeClients()
 		return err
@@ -110,15 +121,14 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		}
 	}()
 	defer end()
-	server := s.newServer()
-	if listener != nil {
+	for _, p := range ports {
 		group.Go(func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
 				cancel(fmt.Errorf("serve http: %w", err))
 			}
 		})
-		defer s.closeServer(ctx, server)
-		s.log.Info("listening", zap.String("address", listener.Addr().String()))
+		defer s.close(ctx, p)
+		s.log.Info("listening", zap.String("address", p.listener.Addr().String()), zap.String("for", p.name))
 	}
 	group.Go(func() { s.watch(aside) })
 	group.Go(func() { s.probe(aside) })

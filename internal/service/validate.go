@@ -41,6 +41,16 @@ func (c *Config) Validate() error {
 		problem("LOG_FORMAT", "is neither json nor console")
 	}
 	problem("LISTEN", checkListen(c.Listen))
+	if c.AdminListen != listenNowhere {
+		problem("ADMIN_LISTEN", checkListen(c.AdminListen))
+		if sameAddress(c.Listen, c.AdminListen) {
+			problem("ADMIN_LISTEN", "is the address of "+Prefix+"LISTEN: what is for operators needs one of its own, or none")
+		}
+	}
+	if c.Pprof && (c.AdminListen == "" || c.AdminListen == listenNowhere) {
+		problem("PPROF", "needs "+Prefix+"ADMIN_LISTEN")
+	}
+	problem("PAGE_URL", checkPageURL(c.PageURL))
 	// Leases are offered to others for two listings, the work drains, and what is
 	// left of them is given back.
 	if least := 2*c.Leases.AcquireInterval + c.Processor.DrainTimeout + c.Leases.CallTimeout; c.ShutdownTimeout < least {
@@ -155,6 +165,37 @@ func checkInstance(name string) string {
 
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) < 0
+}
+
+// listenNowhere is the value of ADMIN_LISTEN for no socket: an empty variable is
+// one that is not set.
+const listenNowhere = "none"
+
+// sameAddress says whether only one of two could listen.
+func sameAddress(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil {
+		return false // told already, or nowhere
+	}
+	nA, errA := strconv.ParseUint(portA, 10, 16)
+	nB, errB := strconv.ParseUint(portB, 10, 16)
+	if errA != nil || errB != nil || nA != nB || nA == 0 {
+		return false
+	}
+	everywhere := func(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }
+	a, b = strings.ToLower(hostA), strings.ToLower(hostB)
+	return a == b || everywhere(a) || everywhere(b) || loopback(a) && loopback(b) && (a == "localhost" || b == "localhost")
+}
+
+func checkPageURL(url string) string {
+	if url == "" {
+		return ""
+	}
+	if err := leases.CheckPage(url); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func checkListen(address string) string {

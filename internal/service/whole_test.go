@@ -157,7 +157,7 @@ func TestReadinessFollowsTheFeed(t *testing.T) {
 		}
 		feed.silent.Store(true)
 		pause(t.Context(), 45*time.Second)
-		if code, is := r.conditions(t); code != http.StatusServiceUnavailable || is["ranges"] != "range 0: change feed not read for more than 30s" {
+		if code, is := r.conditions(t); code != http.StatusServiceUnavailable || is["feed"] != "range 0: change feed not read for more than 30s" {
 			t.Errorf("with a silent feed: %d, %v", code, is)
 		}
 		feed.silent.Store(false)

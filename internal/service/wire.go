@@ -14,7 +14,8 @@ import (
 // engine is what runs once Cosmos DB was found.
 type engine struct {
 	run           func(context.Context) error // until ctx ends, and the work has
-	ready         func() error                // why ranges are not served, or nil
+	settled       func() error                // why it is not known who reads what, or nil
+	fresh         func() error                // why held ranges are not served, or nil
 	snapshot      func() status.Snapshot
 	changes       func() []status.Change
 	subscriptions func() map[string]int
@@ -32,6 +33,8 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		Instance:  s.cfg.Instance,
 		Log:       s.log,
 		Metrics:   s.registry,
+
+		Transition: func(t operations.Transition) { s.transitions.Add(status.Transition(t)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make operations handler: %w", err)
@@ -47,7 +50,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 	}
 	engineCfg := s.cfg.Processor
 	engineCfg.Aside = s.cfg.Notification.Concurrency // whoever runs aside has a place to send
-	p, err := processor.New(engineCfg, s.cfg.Leases, adapt(ops), processor.Deps{
+	p, err := processor.New(engineCfg, s.cfg.Leases, adapt(ops, &s.steps), processor.Deps{
 		Monitored:   st.resources,
 		Leases:      st.leases,
 		LeasePrefix: st.leasePrefix,
@@ -68,7 +71,8 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 			group.Go(func() { _ = registry.Run(ctx) }) // returns nil
 			return p.Run(ctx)
 		},
-		ready:         p.Ready,
+		settled:       p.Settled,
+		fresh:         p.Fresh,
 		snapshot:      p.Snapshot,
 		changes:       p.Changes,
 		subscriptions: registry.Counts,

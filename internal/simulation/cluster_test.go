@@ -146,7 +146,7 @@ func (c *cluster) start() {
 	cfg.Cosmos.Locks, cfg.Cosmos.PartitionKeys = "Locks", "PartitionKeys"
 	cfg.Cosmos.Billing, cfg.Location = "Billing", "westeurope"
 	cfg.CS.URL = c.csURL()
-	cfg.Instance, cfg.Listen = fmt.Sprintf("replica-%d", r.number), ""
+	cfg.Instance, cfg.Listen, cfg.AdminListen = fmt.Sprintf("replica-%d", r.number), "", ""
 	if c.plan.twins {
 		cfg.Instance = "twin"
 	}

@@ -51,7 +51,7 @@ func newFleet(t *testing.T, ranges, seats, speed int, env ...string) *fleet {
 	account, service := cosmos.exports(t, 5), cs.exports(t, 1)
 	f.cosmosURL, f.csURL = exported(account[0]), exported(service[0])
 	f.env = append(append(account, service...), env...)
-	f.env = append(f.env, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_LOG_LEVEL=info",
+	f.env = append(f.env, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_ADMIN_LISTEN=127.0.0.1:0", "OPFEED_LOG_LEVEL=info",
 		// What is deleted while nobody looks was never seen by the next process.
 		"OPFEED_UNSEEN_GRACE=20s")
 	f.leases = watchLeases(t, f.cosmosURL)

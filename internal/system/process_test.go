@@ -30,7 +30,7 @@ func TestKilledProcesses(t *testing.T) {
 	cosmos := launch(t, nil, filepath.Join(bin, "opfeed-dev"), "cosmos", "--listen", "127.0.0.1:0")
 	cs := launch(t, nil, filepath.Join(bin, "opfeed-dev"), "cs", "--listen", "127.0.0.1:0", "--speed", "300")
 	env := append(cosmos.exports(t, 5), cs.exports(t, 1)...)
-	env = append(env, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_LOG_LEVEL=warn",
+	env = append(env, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_ADMIN_LISTEN=127.0.0.1:0", "OPFEED_LOG_LEVEL=warn",
 		// What is deleted while nobody looks was never seen by the next process.
 		"OPFEED_UNSEEN_GRACE=20s")
 	url := func(name string) string {
@@ -176,9 +176,9 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 // hear takes a line of the process's log: what is more than information goes into
 // the test's.
 func (p *process) hear(line string) {
-	var entry struct{ Level, Msg, Address string }
+	var entry struct{ Level, Msg, For, Address string }
 	if json.Unmarshal([]byte(line), &entry) == nil && entry.Level == "info" {
-		if entry.Msg == "listening" {
+		if entry.Msg == "listening" && entry.For == "cluster" {
 			select {
 			case p.listening <- entry.Address:
 			default:

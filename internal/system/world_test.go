@@ -99,7 +99,7 @@ func (w *world) start(cosmos policy.Transporter) *replica {
 	if w.twins {
 		cfg.Instance = "twin"
 	}
-	cfg.Listen = ""
+	cfg.Listen, cfg.AdminListen = "", ""
 	if w.tune != nil {
 		w.tune(&cfg)
 	}

@@ -28,7 +28,7 @@ type Config struct {
 	Locks             string   // default "Locks"; "-" for none
 	Billing           string   // default none: what is to be paid for is not checked
 	ClusterServiceURL string   // the simulator: its journal is read, too
-	ServiceURLs       []string // optional: where the replicas of the service are; each has an /api/v1/snapshot
+	ServiceURLs       []string // optional: where operators reach the replicas of the service; each has an /api/v1/snapshot
 
 	Rate          float64       // operations a second, evenly spaced, the first at once
 	Subscriptions int           // how many subscriptions the traffic is spread over

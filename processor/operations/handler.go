@@ -3,6 +3,7 @@ package operations
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +24,19 @@ type Deps struct {
 	Instance  string                // begins the owner of the locks that this process takes; required with Locks
 	Log       *zap.Logger           // nil = none
 	Metrics   prometheus.Registerer // nil = none
+
+	// Transition is told of each status that was written, by the goroutine that
+	// wrote it: it must not wait. nil = nobody is.
+	Transition func(Transition)
+}
+
+// Transition is one status that was written. What is text may be hostile.
+type Transition struct {
+	At                  time.Time
+	Partition, ID       string
+	Name, Kind, Request string
+	Resource            string // ARM id
+	From, To, Reason    string
 }
 
 // Handler moves operations. Safe for concurrent use, within the rule that the

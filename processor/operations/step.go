@@ -261,6 +261,14 @@ func (l *look) written(d Decision, p patch, c commit, resources int) dispatch.Ou
 	if terminal(d.Status) {
 		l.h.metrics.durations.WithLabelValues(l.kindLabel(), requestLabel(l.op.request), d.Status).Observe(l.took(time.Now()).Seconds())
 	}
+	if l.h.deps.Transition != nil {
+		about := l.about()
+		l.h.deps.Transition(Transition{
+			At: time.Now(), Partition: l.c.Partition, ID: l.c.ID,
+			Name: about.Name, Kind: about.Kind, Request: about.Request, Resource: about.Resource,
+			From: label(l.op.status), To: d.Status, Reason: d.Reason,
+		})
+	}
 	// A reply that does not name the new version leaves that of before, without
 	// its document: then the next step reads.
 	l.op.status, l.op.etag, l.op.raw = d.Status, newest(c.etag, l.op.etag), l.op.patched(p, c.etag)

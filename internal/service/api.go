@@ -1,0 +1,43 @@
+package service
+
+import (
+	"net/http"
+	"strings"
+
+	"opfeed/processor/status"
+)
+
+// computed is how many answers that go through all changes are made at a time.
+const computed = 2
+
+// api serves what the page shows, for programs: read-only, and bounded whatever is
+// asked.
+func (s *Service) api(mux *http.ServeMux) {
+	places := make(chan struct{}, computed)
+	mux.HandleFunc("GET /api/v1/snapshot", func(w http.ResponseWriter, _ *http.Request) {
+		s.writeJSON(w, http.StatusOK, s.Snapshot())
+	})
+	mux.HandleFunc("GET /api/v1/operations", func(w http.ResponseWriter, r *http.Request) {
+		q, err := status.ParseQuery(r.URL.Query())
+		if err != nil {
+			s.refuse(w, http.StatusBadRequest, strings.ReplaceAll(err.Error(), "\n", "; "))
+			return
+		}
+		select {
+		case places <- struct{}{}:
+		case <-r.Context().Done():
+			return
+		}
+		defer func() { <-places }()
+		s.writeList(w, q.Select(s.Changes()))
+	})
+	mux.HandleFunc("GET /api/v1/transitions", func(w http.ResponseWriter, _ *http.Request) {
+		s.writeList(w, struct {
+			Transitions []status.Transition `json:"transitions"`
+		}{s.transitions.Newest()})
+	})
+	mux.HandleFunc("GET /api/v1/history", func(w http.ResponseWriter, _ *http.Request) {
+		s.writeList(w, s.history.shown())
+	})
+	mux.HandleFunc("GET /api/v1/events", s.stream)
+}

@@ -1,0 +1,182 @@
+package status
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Query says which changes to show. The zero value shows none.
+type Query struct {
+	Text    string // anywhere in what is text, in any case; "" any
+	Kind    string // "" any
+	Request string // "" any
+	State   string // "" any
+	Sort    Sort
+	Limit   int
+	Offset  int
+}
+
+// Sort is an order of changes.
+type Sort string
+
+// The orders.
+const (
+	ByAge      Sort = "age"      // what began first is first, what has not been looked at last
+	ByDue      Sort = "due"      // what is due first is first, what is not pending last
+	ByAttempts Sort = "attempts" // what has failed most often is first
+)
+
+const (
+	defaultLimit = 200
+	mostShown    = 1000
+	longestText  = 256
+	// mostValues bounds the values to choose from: there are few, but anybody may
+	// have written them.
+	mostValues = 100
+	// longestShown bounds one text of one change, in bytes.
+	longestShown = 512
+)
+
+// Operations is a part of the changes of a replica. The values to choose from are
+// of all changes, whatever the Query.
+type Operations struct {
+	Total      int      `json:"total"`
+	Matching   int      `json:"matching"`
+	Kinds      []string `json:"kinds"`
+	Requests   []string `json:"requests"`
+	States     []string `json:"states"`
+	Operations []Change `json:"operations"`
+}
+
+// ParseQuery reads the parameters q, kind, request, state, sort, limit and offset.
+// The error tells all that is wrong.
+func ParseQuery(v url.Values) (Query, error) {
+	q := Query{
+		Text: v.Get("q"), Kind: v.Get("kind"), Request: v.Get("request"), State: v.Get("state"),
+		Sort: cmp.Or(Sort(v.Get("sort")), ByAge),
+	}
+	var errs []error
+	if len(q.Text) > longestText {
+		errs = append(errs, fmt.Errorf("q is longer than %d bytes", longestText))
+	}
+	if !slices.Contains([]Sort{ByAge, ByDue, ByAttempts}, q.Sort) {
+		errs = append(errs, errors.New("sort is none of age, due, attempts"))
+	}
+	number := func(name string, preset, least, most int) int {
+		if v.Get(name) == "" {
+			return preset
+		}
+		n, err := strconv.Atoi(v.Get(name))
+		if err != nil || n < least || n > most {
+			errs = append(errs, fmt.Errorf("%s is no number of %d to %d", name, least, most))
+		}
+		return n
+	}
+	q.Limit = number("limit", defaultLimit, 1, mostShown)
+	q.Offset = number("offset", 0, 0, 1<<30)
+	return q, errors.Join(errs...)
+}
+
+// Select applies a query. It keeps nothing of changes and changes nothing in it.
+func (q Query) Select(changes []Change) Operations {
+	kinds, requests, states := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	text := strings.ToLower(q.Text)
+	var matching []*Change
+	for i := range changes {
+		c := &changes[i]
+		kinds[c.Kind], requests[c.Request], states[c.State] = true, true, true
+		if q.chooses(c, text) {
+			matching = append(matching, c)
+		}
+	}
+	slices.SortFunc(matching, q.compare)
+	o := Operations{
+		Total: len(changes), Matching: len(matching),
+		Kinds: values(kinds), Requests: values(requests), States: values(states),
+		Operations: []Change{},
+	}
+	from := min(q.Offset, len(matching))
+	for _, c := range matching[from:min(from+q.Limit, len(matching))] {
+		o.Operations = append(o.Operations, c.clipped())
+	}
+	return o
+}
+
+func (q Query) chooses(c *Change, text string) bool {
+	if q.Kind != "" && c.Kind != q.Kind || q.Request != "" && c.Request != q.Request || q.State != "" && c.State != q.State {
+		return false
+	}
+	if text == "" {
+		return true
+	}
+	for _, s := range []string{c.Name, c.ID, c.Partition, c.Resource, c.State, c.Kind, c.Request, c.Error, c.Reason} {
+		if strings.Contains(strings.ToLower(s), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (q Query) compare(a, b *Change) int {
+	first := 0
+	switch q.Sort {
+	case ByDue:
+		first = earlier(a.Due, b.Due)
+	case ByAttempts:
+		first = cmp.Compare(b.Attempt, a.Attempt)
+	case ByAge:
+	}
+	return cmp.Or(first, earlier(a.Began, b.Began), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.ID, b.ID))
+}
+
+// earlier compares times, of which none at all is the latest.
+func earlier(a, b time.Time) int {
+	if a.IsZero() != b.IsZero() {
+		if a.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return a.Compare(b)
+}
+
+func values(set map[string]bool) []string {
+	delete(set, "")
+	list := slices.Sorted(maps.Keys(set))
+	list = list[:min(len(list), mostValues)]
+	for i, s := range list {
+		list[i] = clip(s)
+	}
+	return slices.AppendSeq(make([]string, 0, len(list)), slices.Values(list))
+}
+
+func (c *Change) clipped() Change {
+	short := *c
+	for _, s := range []*string{&short.Partition, &short.ID, &short.Name, &short.Kind, &short.Request, &short.Resource,
+		&short.State, &short.Error, &short.Reason} {
+		*s = clip(*s)
+	}
+	return short
+}
+
+// Clipped is t with each text cut to what is shown.
+func (t Transition) Clipped() Transition {
+	for _, s := range []*string{&t.Partition, &t.ID, &t.Name, &t.Kind, &t.Request, &t.Resource, &t.From, &t.To, &t.Reason} {
+		*s = clip(*s)
+	}
+	return t
+}
+
+func clip(s string) string {
+	if len(s) <= longestShown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longestShown], "") + "…"
+}
