@@ -24,6 +24,7 @@ const (
 	propertyRequest = "opfeed.request"
 	propertyOffer   = "opfeed.offer"
 	propertyStart   = "opfeed.start"
+	propertyPage    = "opfeed.page"
 )
 
 // timestampLayout is what Newtonsoft.Json writes for a UTC DateTime: at most
@@ -75,8 +76,12 @@ func (d Document) encode() ([]byte, error) {
 		f.Properties[propertyEpoch] = quote(strconv.FormatInt(d.Epoch, 10))
 		f.Properties[propertyRenewal] = quote(strconv.FormatInt(d.Renewal, 10))
 	}
+	page := ""
+	if d.Page != "" && d.Owner != "" && d.StartID != "" {
+		page = d.StartID + " " + d.Page
+	}
 	for name, value := range map[string]string{
-		propertyRequest: d.Request, propertyOffer: d.Offer, propertyStart: d.Start,
+		propertyRequest: d.Request, propertyOffer: d.Offer, propertyStart: d.Start, propertyPage: page,
 	} {
 		if value != "" {
 			f.Properties[name] = quote(value)
@@ -250,10 +255,14 @@ func (d *Document) readProperties(r *reader, properties map[string]json.RawMessa
 	if !named || owner == d.Owner {
 		d.StartID = id
 	}
+	// Whoever does not know the page keeps it likewise.
+	if of, page, _ := strings.Cut(of.text(propertyPage), " "); d.Owner != "" && d.StartID != "" && of == d.StartID {
+		d.Page = shownPage(page)
+	}
 	d.Renewal = of.numeral(propertyRenewal)
 	d.Request, d.Offer, d.Start = of.text(propertyRequest), of.text(propertyOffer), of.text(propertyStart)
 	for _, name := range []string{
-		propertyStartID, propertyEpoch, propertyRenewal, propertyRequest, propertyOffer, propertyStart,
+		propertyStartID, propertyEpoch, propertyRenewal, propertyRequest, propertyOffer, propertyStart, propertyPage,
 	} {
 		delete(properties, name)
 	}

@@ -42,6 +42,7 @@ type Document struct {
 	Written      time.Time          // _ts: the server's clock at the last write; zero before the first read
 	Request      string             // start id and instance of the host that asks for the lease; "" nobody
 	Offer        string             // the same of the host that its leaving owner wants to have it; "" none
+	Page         string             // where the owner's page is, an http or https URL; "" unknown
 	Start        string             // "beginning" or an RFC 3339 time: where to begin without a Continuation; "" as configured
 	Fault        string             // why it is Unreadable; bounded, but it may quote the document; not in the JSON
 	ETag         string             // of the version that was read or written; not in the JSON

@@ -74,6 +74,7 @@ func goldenOurs() map[string]Document {
 		"created-epk":      with(lease("-05C1E1B3A2F7", lowKeys), func(d *Document) { d.Continuation = `"7052"` }),
 		"created-epk-full": lease("-FF", allKeys),
 		"owned":            with(lease("3", topKeys), owned),
+		"owned-page":       with(lease("3", topKeys), func(d *Document) { owned(d); d.Page = "https://opfeed.example/a?b&c" }),
 		"owned-epk":        with(lease("05C1E1B3A2F7-FF", topKeys), owned),
 		"owned-fresh": with(lease("3", topKeys), func(d *Document) {
 			owned(d)

@@ -84,7 +84,7 @@ func (m *Manager) retract(ctx context.Context, id string, claimed bool) {
 		}
 		switch m.self {
 		case Host{d.Owner, d.StartID}:
-			d.Owner = ""
+			d.Owner, d.Page = "", ""
 		case hostOf(d.Request):
 			d.Request = ""
 		default:

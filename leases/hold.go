@@ -184,7 +184,7 @@ func (m *Manager) mine(d Document) Document {
 	d.Owner, d.StartID = m.self.Instance, m.self.StartID
 	d.Epoch++
 	d.Renewal = 0
-	d.Request, d.Offer = "", ""
+	d.Request, d.Offer, d.Page = "", "", m.page
 	d.Timestamp = m.now()
 	return d
 }

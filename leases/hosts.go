@@ -35,7 +35,7 @@ func (w *watch) announce(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, w.m.cfg.CallTimeout)
 	defer cancel()
 	w.self.renewal++
-	err := w.m.store.Announce(call, Presence{StartID: w.m.self.StartID, Instance: w.m.self.Instance, Renewal: w.self.renewal})
+	err := w.m.store.Announce(call, Presence{StartID: w.m.self.StartID, Instance: w.m.self.Instance, Renewal: w.self.renewal, Page: w.m.page})
 	if err != nil && !w.self.failing && ctx.Err() == nil {
 		// Without it the host gets no share until leases are free.
 		w.m.log.Info("host cannot be announced, trying again", logkey.Error(err))
@@ -69,6 +69,9 @@ func (w *watch) meet(now time.Time, listed []Presence) {
 	}
 	delete(met, w.m.self.StartID)
 	w.present = met
+	w.m.mu.Lock()
+	defer w.m.mu.Unlock()
+	w.m.met = met // nobody changes it any more
 }
 
 // hosts gives the other hosts whose records have not expired.

@@ -33,6 +33,9 @@ type Deps struct {
 	// Instance is the owner's name in the documents, such as the pod's. Two
 	// processes with one name do not harm each other.
 	Instance string
+	// Page is where people find this host's page, for the other hosts' Info: a URL
+	// as CheckPage wants it, or "" for none.
+	Page string
 	// Ranges gives the live ranges of the monitored container, all of them and
 	// not from a cache: leases are made and deleted by it. It is asked at the
 	// start, and when a listing shows a gap in the key space or a lease of a
@@ -66,4 +69,5 @@ type Info struct {
 	Epoch        int64
 	Continuation string    // for an own lease the newest given, else the stored
 	Renewed      time.Time // the document's timestamp, by its writer's wall clock
+	Page         string    // where its owner's page is, as CheckPage wants it; "" unknown
 }

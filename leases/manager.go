@@ -26,6 +26,7 @@ type Manager struct {
 	cfg     Config
 	store   *Store
 	self    Host
+	page    string
 	ranges  func(context.Context) ([]Range, error)
 	now     func() time.Time
 	log     *zap.Logger
@@ -36,6 +37,7 @@ type Manager struct {
 	listed  []Document         // the last listing
 	live    []Range            // as last asked; nil while not known
 	claims  []claim            // of others, as of the last listing
+	met     map[string]present // hosts without a lease, as of the last listing
 	tenures map[string]*Tenure // by lease id; nil while it is being acquired
 	resting map[string]rest    // leases whose Serve returned by itself
 	refused map[string]bool    // leases that could not be taken the last time
@@ -81,10 +83,16 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 	if deps.Store.prefix == "" || strings.ContainsAny(deps.Store.prefix, forbidden) {
 		return nil, fmt.Errorf("new lease manager: prefix %q is empty or has one of %s", deps.Store.prefix, forbidden)
 	}
+	if deps.Page != "" {
+		if err := CheckPage(deps.Page); err != nil {
+			return nil, fmt.Errorf("new lease manager: page %w", err)
+		}
+	}
 	m := &Manager{
 		cfg:     cfg,
 		store:   deps.Store,
 		self:    Host{Instance: deps.Instance, StartID: rand.Text()},
+		page:    deps.Page,
 		ranges:  deps.Ranges,
 		now:     deps.Now,
 		log:     cmp.Or(deps.Log, zap.NewNop()),
@@ -190,7 +198,7 @@ func (m *Manager) Snapshot() []Info {
 	for _, d := range listed {
 		if own[d.ID] == nil {
 			infos = append(infos, Info{ID: d.ID, Token: d.Token, Version: d.Version, Range: d.Range,
-				Owner: d.Owner, Epoch: d.Epoch, Continuation: d.Continuation, Renewed: d.Timestamp})
+				Owner: d.Owner, Epoch: d.Epoch, Continuation: d.Continuation, Renewed: d.Timestamp, Page: d.Page})
 		}
 	}
 	for _, t := range own {
@@ -200,6 +208,23 @@ func (m *Manager) Snapshot() []Info {
 		return cmp.Or(cmp.Compare(len(a.Token), len(b.Token)), cmp.Compare(a.Token, b.Token), cmp.Compare(a.ID, b.ID))
 	})
 	return infos
+}
+
+// Hosts gives the other hosts that hold no lease, as of the last listing, by name.
+func (m *Manager) Hosts() []Presence {
+	m.mu.Lock()
+	met := m.met
+	m.mu.Unlock()
+	var list []Presence
+	for _, p := range met {
+		if time.Since(p.since) < m.cfg.Expiry {
+			list = append(list, p.Presence)
+		}
+	}
+	slices.SortFunc(list, func(a, b Presence) int {
+		return cmp.Or(cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.StartID, b.StartID))
+	})
+	return list
 }
 
 // Uncovered gives the live ranges that nobody is serving at this moment, as far

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // longestPage is as long as the address of a page may be, in bytes.
@@ -17,7 +18,7 @@ func CheckPage(address string) error {
 	if len(address) > longestPage {
 		return errors.New("is longer than 2048 bytes")
 	}
-	if strings.ContainsFunc(address, func(r rune) bool { return r == ' ' || r == '\\' || !strconv.IsPrint(r) }) {
+	if strings.ContainsFunc(address, func(r rune) bool { return r == ' ' || r == '\\' || r == utf8.RuneError || !strconv.IsPrint(r) }) {
 		return errors.New("must have no spaces, no backslashes and no control characters")
 	}
 	u, err := url.Parse(address)

@@ -22,6 +22,7 @@ type Presence struct {
 	StartID  string
 	Instance string // name of the host; two may share one
 	Renewal  int64  // raised with every Announce: a host is alive while it changes
+	Page     string // where its page is, an http or https URL; "" unknown
 }
 
 const (
@@ -31,7 +32,7 @@ const (
 	presenceTTL = 60
 	// presenceSize bounds the JSON of a record, and of what is taken for one:
 	// what the service adds is some 300 bytes.
-	presenceSize = 2048
+	presenceSize = 8192
 	// presenceMost is how many are listed, those that were written last: more
 	// hosts than a container has ranges are of no use.
 	presenceMost = 1000
@@ -48,8 +49,9 @@ func (s *Store) Announce(ctx context.Context, p Presence) error {
 		StartID  string `json:"startId"`
 		Instance string `json:"instance"`
 		Renewal  int64  `json:"renewal"`
+		Page     string `json:"page,omitempty"`
 		TTL      int    `json:"ttl"`
-	}{s.hostID(p.StartID), p.StartID, p.Instance, p.Renewal, presenceTTL})
+	}{s.hostID(p.StartID), p.StartID, p.Instance, p.Renewal, p.Page, presenceTTL})
 	if err != nil {
 		return fmt.Errorf("announce host: %w", err)
 	}
@@ -106,7 +108,9 @@ func decodePresence(body []byte) (Presence, bool) {
 		return Presence{}, false
 	}
 	p := Presence{StartID: r.text("startId"), Instance: r.text("instance"), Renewal: r.number("renewal")}
-	return p, r.err == nil && p.StartID != "" && p.Renewal >= 0
+	known := r.err == nil && p.StartID != "" && p.Renewal >= 0
+	p.Page = shownPage(r.text("page")) // one that is of no use hides no host
+	return p, known
 }
 
 // roll collects the hosts of one listing, of many the newest.

@@ -42,7 +42,7 @@ func TestPresence(t *testing.T) {
 		w.announce(Presence{StartID: "A", Instance: "host-1", Renewal: 1})
 		w.announce(Presence{StartID: "B", Instance: "host-1"})
 		w.announce(Presence{StartID: "A", Instance: "host-1", Renewal: 2})
-		want := []Presence{{"A", "host-1", 2}, {"B", "host-1", 0}}
+		want := []Presence{{"A", "host-1", 2, ""}, {"B", "host-1", 0, ""}}
 		if got, leases := w.hosts(); !slices.Equal(got, want) || leases != 3 {
 			t.Errorf("%v and %d leases, want %v", got, leases, want)
 		}
@@ -74,8 +74,8 @@ func TestPresenceRecord(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", reply.Value, want)
 		}
 		for _, odd := range []Presence{
-			{}, {StartID: "a/b"}, {StartID: "A", Renewal: -1}, {StartID: strings.Repeat("A", 2000)},
-			{StartID: "A", Instance: strings.Repeat("x", 2000)},
+			{}, {StartID: "a/b"}, {StartID: "A", Renewal: -1}, {StartID: strings.Repeat("A", 5000)},
+			{StartID: "A", Instance: strings.Repeat("x", 5000)},
 		} {
 			if w.store.Announce(w.t.Context(), odd) == nil {
 				t.Errorf("%.60v was stored", odd)
@@ -128,14 +128,14 @@ func TestHostilePresences(t *testing.T) {
 			`{"id":"%s","STARTID":"%[2]s","instance":"x","renewal":1}`,
 			`{"id":"%s","startId":"A","instance":"twice","renewal":9}`, // A has a record of its own
 			`{"id":"%s","startId":"%[2]s","instance":"x","renewal":1,"huge":"` + strings.Repeat("x", 1<<20) + `"}`,
-			`{"id":"%s","startId":"%[2]s","instance":"` + strings.Repeat("x", 4096) + `","renewal":1}`,
+			`{"id":"%s","startId":"%[2]s","instance":"` + strings.Repeat("x", 9000) + `","renewal":1}`,
 			`{"id":"%s","startId":"%[2]s","version":0,"LeaseToken":"0","FeedRange":null,"instance":[]}`,
 		} {
 			start := fmt.Sprintf("HOSTILE%d", n)
 			w.createRaw(strings.NewReplacer("%s", testPrefix+".host."+start, "%[2]s", start).Replace(body))
 		}
 		w.announce(Presence{StartID: "A", Instance: "host-1", Renewal: 2})
-		if got, leases := w.hosts(); leases != 1 || !slices.Equal(got, []Presence{{"A", "host-1", 2}}) {
+		if got, leases := w.hosts(); leases != 1 || !slices.Equal(got, []Presence{{"A", "host-1", 2, ""}}) {
 			t.Errorf("%v and %d leases", got, leases)
 		}
 	})
@@ -161,18 +161,18 @@ func TestRollOnce(t *testing.T) {
 	var r roll
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 	for range 3 {
-		r.add(SightedHost{Presence{"A", "x", 1}, at(100)})
-		r.add(SightedHost{Presence{"A", "x", 3}, at(102)})
-		r.add(SightedHost{Presence{"A", "x", 2}, at(102)})
-		r.add(SightedHost{Presence{"B", "x", 0}, at(50)})
+		r.add(SightedHost{Presence{"A", "x", 1, ""}, at(100)})
+		r.add(SightedHost{Presence{"A", "x", 3, ""}, at(102)})
+		r.add(SightedHost{Presence{"A", "x", 2, ""}, at(102)})
+		r.add(SightedHost{Presence{"B", "x", 0, ""}, at(50)})
 	}
 	r.trim()
 	l := Listing{Hosts: r}
-	if got, want := l.alive(), []Presence{{"A", "x", 3}, {"B", "x", 0}}; !slices.Equal(got, want) {
+	if got, want := l.alive(), []Presence{{"A", "x", 3, ""}, {"B", "x", 0, ""}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	l.Leases = []Document{{Written: at(110)}}
-	if got, want := l.alive(), []Presence{{"A", "x", 3}}; !slices.Equal(got, want) {
+	if got, want := l.alive(), []Presence{{"A", "x", 3, ""}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -293,6 +293,6 @@ func (t *Tenure) info(owner string) Info {
 	return Info{
 		ID: t.lease.ID, Token: t.lease.Token, Version: t.lease.Version, Range: t.lease.Range,
 		Owner: owner, Mine: !t.over && time.Now().Before(t.trusted), Epoch: t.lease.Epoch,
-		Continuation: t.latest.continuation, Renewed: t.renewed,
+		Continuation: t.latest.continuation, Renewed: t.renewed, Page: t.lease.Page,
 	}
 }

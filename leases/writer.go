@@ -133,7 +133,7 @@ func (w *writer) attempt(ctx context.Context, release bool) (result verdict, wai
 		if hostOf(w.stored.Request) != heir {
 			heir = Host{}
 		}
-		next.Owner, next.Request, next.Offer = heir.Instance, "", ""
+		next.Owner, next.Request, next.Offer, next.Page = heir.Instance, "", "", "" // the heir writes its own
 		if heir.StartID != "" {
 			next.StartID = heir.StartID
 		}

@@ -93,6 +93,9 @@ type Deps struct {
 	Name string
 	// Instance names this replica in its leases, such as the host does.
 	Instance string
+	// Page is where people find this replica's page, which the others link to: an
+	// http or https URL, or "" for none.
+	Page string
 	// Endpoint is the account's address as the client was given it
 	// (azcosmos.Client.Endpoint), the same for all replicas: its host is a part of
 	// the leases' ids, as .NET's tools expect it.
@@ -205,6 +208,7 @@ func (p *Processor) lead(prefix string) error {
 	manager, err := leases.NewManager(p.lease, leases.Deps{
 		Store:    leases.NewStore(p.deps.Leases, prefix),
 		Instance: p.deps.Instance,
+		Page:     p.deps.Page,
 		Ranges:   p.liveRanges,
 		Now:      p.deps.Now,
 		Log:      p.deps.Log,

@@ -3,6 +3,7 @@ package processor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"opfeed/leases"
@@ -41,6 +42,7 @@ func (p *Processor) Snapshot() status.Snapshot {
 		}
 		s.Ranges = append(s.Ranges, r)
 	}
+	s.Hosts = p.hosts(s.Ranges)
 	return s
 }
 
@@ -72,6 +74,22 @@ func changeOf(token string, k dispatch.Known) status.Change {
 	return c
 }
 
+// hosts gives the other replicas that hold no range.
+func (p *Processor) hosts(ranges []status.Range) []status.Host {
+	list := []status.Host{}
+	m := p.opened()
+	if m == nil {
+		return list
+	}
+	for _, h := range m.Hosts() {
+		// The record of one that has found a range stays for a while.
+		if !slices.ContainsFunc(ranges, func(r status.Range) bool { return r.Owner == h.Instance }) {
+			list = append(list, status.Host{Instance: h.Instance, Page: h.Page})
+		}
+	}
+	return list
+}
+
 // listed gives the leases as far as they are known.
 func (p *Processor) listed() []leases.Info {
 	if m := p.opened(); m != nil {
@@ -89,6 +107,7 @@ func rangeOf(info leases.Info) status.Range {
 		Mine:         info.Mine,
 		Epoch:        info.Epoch,
 		Continuation: info.Continuation,
+		Page:         info.Page,
 	}
 }
 

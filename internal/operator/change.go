@@ -126,7 +126,7 @@ func (o *Operator) Reset(ctx context.Context, w io.Writer, opts LeaseOptions) er
 // free takes a lease from its owner, whose writes are refused from then on: it
 // knows by the epoch that the lease is not its own any more.
 func free(d *leases.Document, now time.Time) {
-	d.Owner = ""
+	d.Owner, d.Page = "", ""
 	d.Epoch++
 	if !now.IsZero() {
 		d.Timestamp = now

@@ -103,7 +103,7 @@ func idle(listed *atomic.Bool) func(*Service) {
 	return func(s *Service) {
 		s.wire = func(*stores) (*engine, error) {
 			return &engine{
-				run:     func(ctx context.Context) error { <-ctx.Done(); return nil },
+				run:   func(ctx context.Context) error { <-ctx.Done(); return nil },
 				fresh: func() error { return nil },
 				settled: func() error {
 					if !listed.Load() {

@@ -39,6 +39,7 @@ func (s *Service) Snapshot() Snapshot {
 		Instance:       s.cfg.Instance,
 		Now:            time.Now(),
 		Ranges:         []status.Range{},
+		Hosts:          []status.Host{},
 		PendingByState: map[string]int{},
 		Quarantined:    []status.Quarantined{},
 	}}

@@ -55,6 +55,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		Leases:      st.leases,
 		LeasePrefix: st.leasePrefix,
 		Instance:    s.cfg.Instance,
+		Page:        s.cfg.PageURL,
 		Now:         s.deps.Now,
 		Log:         s.log,
 		Metrics:     s.registry,

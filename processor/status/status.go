@@ -11,6 +11,8 @@ type Snapshot struct {
 	Now      time.Time `json:"now"`
 	// Ranges are all known leases, those of other replicas included.
 	Ranges []Range `json:"ranges"`
+	// Hosts are the other replicas that hold no range.
+	Hosts []Host `json:"hosts"`
 	// Waiting, Running and Pending count changes over all held ranges.
 	Waiting int `json:"waiting"`
 	Running int `json:"running"`
@@ -50,6 +52,12 @@ type Range struct {
 	Waiting int    `json:"waiting"`
 	Running int    `json:"running"`
 	Pending int    `json:"pending"`
+}
+
+// Host is one replica that holds no range.
+type Host struct {
+	Instance string `json:"instance"`
+	Page     string `json:"page,omitempty"` // as in Range
 }
 
 // Quarantined is one document put aside.
