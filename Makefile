@@ -14,7 +14,7 @@ STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint faults chaos kills handover simulate soak bugs failover limits idle mutants conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint faults chaos kills handover simulate soak bugs failover limits answers idle mutants conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,9 @@ mutants: ## the service over COUNT (100000) mutated copies of documents: about 6
 
 limits: ## how much is held up by much work: the sweep of 10,000 pending, the lock with 200 (SHORT=1: a sweep of 2,000)
 	@set -o pipefail; $(GO) test -count 1 -timeout 30m $(if $(SHORT),-short) -v -run 'TestSweepIsKept|TestLockIsRarelyMet' ./internal/system -limits | grep -v '^=== \|^ *logger.go'
+
+answers: ## how long the answers to the status page take with 10,000 and 40,000 operations pending
+	@set -o pipefail; $(GO) test -count 1 -timeout 30m -v -run '^TestAnswers$$' ./internal/service -answers | grep -v '^=== '
 
 failover: ## how long a range is handled by nobody when it changes hands: 50 crashes, stops, joins (SHORT=1: 5; STRICT=1 fails above the bounds)
 	@set -o pipefail; $(GO) test -count 1 -timeout 30m $(if $(SHORT),-short) -v -run TestFailover ./internal/figures -failover $(if $(STRICT),-failover.strict) $(if $(SHORT)$(STRICT),,-figures.write) | grep -v '^=== \|^ *logger.go'

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"encoding/json"
 	"math"
 	"net/http"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"opfeed/internal/inproc"
 	"opfeed/internal/purpose"
 	"opfeed/leases"
+	"opfeed/processor/status"
 )
 
 // TestWholeReplica runs everything against emulated servers: ready, one
@@ -80,6 +82,7 @@ func TestWholeReplica(t *testing.T) {
 			}
 		}
 		spent(t, account.Stats(), snap.Service.Cosmos)
+		informed(t, r, subscription, id)
 
 		began := time.Now()
 		r.stop()
@@ -91,6 +94,39 @@ func TestWholeReplica(t *testing.T) {
 			t.Errorf("leases left behind: %+v, %v", list, err)
 		}
 	})
+}
+
+// informed holds what operators are told to what has happened.
+func informed(t *testing.T, r *replica, subscription, id string) {
+	t.Helper()
+	var list struct{ Transitions []status.Transition }
+	_, body := r.ask("/api/v1/transitions")
+	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Transitions) == 0 {
+		t.Fatalf("transitions: %s, %v", body, err)
+	}
+	last := list.Transitions[0]
+	if last.Partition != subscription || last.ID != id || last.Name != id || last.Kind != "Cluster" || last.Request != "Create" ||
+		last.To != "Succeeded" || last.From == last.To || last.Reason == "" || !strings.HasSuffix(last.Resource, "/hcpOpenShiftClusters/c") ||
+		time.Since(last.At) > time.Minute {
+		t.Errorf("last transition: %+v", last)
+	}
+	var h status.History
+	_, body = r.ask("/api/v1/history")
+	if err := json.Unmarshal([]byte(body), &h); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(h.Series["pending"]); n < 10 || time.Since(h.End) > historyInterval {
+		t.Errorf("%d points until %v", n, h.End)
+	}
+	for _, name := range []string{"steps", "transitions", "requestUnits"} {
+		sum := 0.0
+		for _, v := range h.Series[name] {
+			sum += v
+		}
+		if len(h.Series[name]) != len(h.Series["pending"]) || sum == 0 {
+			t.Errorf("%s: %v", name, h.Series[name])
+		}
+	}
 }
 
 // spent holds what the service says it has spent to what the account charged.
