@@ -82,8 +82,8 @@ func parse(fs *flag.FlagSet, args []string, stdout, stderr io.Writer) (code int,
 }
 
 func misused(fs *flag.FlagSet, stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "opfeed-dev %s: %v\n\n", fs.Name(), err)
 	help(fs, stderr)
+	fmt.Fprintf(stderr, "\nopfeed-dev %s: %v\n", fs.Name(), err) // last: what stands before all flags is not seen
 	return exitUsage
 }
 

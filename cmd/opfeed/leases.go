@@ -60,8 +60,7 @@ var leasesCommands = map[string]leasesCommand{
 // manageLeases runs a command on leases.
 func manageLeases(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	misuse := func(problem string) int {
-		_, _ = fmt.Fprintf(stderr, "opfeed: %s\n%s", problem, leasesUsage)
-		return exitUsage
+		return misused(stderr, leasesUsage, problem)
 	}
 	if len(args) == 0 {
 		return misuse("a command on leases is missing")

@@ -161,7 +161,12 @@ func parseAround(f *flag.FlagSet, args []string) (rest []string, err error) {
 }
 
 func refuse(stderr io.Writer, problem string) int {
-	_, _ = fmt.Fprintf(stderr, "opfeed: %s\n%s", problem, usage)
+	return misused(stderr, usage, problem)
+}
+
+// misused tells last what is wrong: what stands before 20 lines is not seen.
+func misused(stderr io.Writer, usage, problem string) int {
+	_, _ = fmt.Fprintf(stderr, "%s\nopfeed: %s\n", usage, problem)
 	return exitUsage
 }
 

@@ -19,7 +19,8 @@ const operationsUsage = `usage: opfeed operations COMMAND
   help      print this
 
 ID is a document's id (or its last part), the operation's name (the end of its
-operationId), or its whole operationId.
+operationId), its whole operationId, or the whole ARM id of its resource: then the
+operation on that which has not ended, else the last.
 
 Flags, before or after ID:
   --subscription S  look in this subscription alone
@@ -58,8 +59,7 @@ var operationsCommands = map[string]operationsCommand{
 // operate runs a command on operations.
 func operate(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	misuse := func(problem string) int {
-		_, _ = fmt.Fprintf(stderr, "opfeed: %s\n%s", problem, operationsUsage)
-		return exitUsage
+		return misused(stderr, operationsUsage, problem)
 	}
 	if len(args) == 0 {
 		return misuse("a command on operations is missing")

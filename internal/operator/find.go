@@ -45,6 +45,9 @@ func (o *Operator) find(ctx context.Context, subscription, id string) (target, e
 	}
 	switch len(list) {
 	case 0:
+		if t, err := o.ofResource(ctx, subscription, id); t.operation != nil || err != nil {
+			return t, err
+		}
 		where := ""
 		if subscription != "" {
 			where = " in subscription " + shown(subscription, maxCell)
@@ -55,6 +58,40 @@ func (o *Operator) find(ctx context.Context, subscription, id string) (target, e
 	default:
 		return target{}, ambiguous(id, list)
 	}
+}
+
+// ofResource finds the operation of a resource whose whole ARM id is given: the one
+// that has not ended, else the last.
+func (o *Operator) ofResource(ctx context.Context, subscription, id string) (target, error) {
+	if !strings.Contains(id, "/") {
+		return target{}, nil
+	}
+	for _, partition := range searched(subscription, id) {
+		ops, err := o.viewer.FindOfResource(ctx, partition, id)
+		if err != nil {
+			return target{}, err
+		}
+		if len(ops) == 0 {
+			continue
+		}
+		op := slices.MaxFunc(ops, func(a, b operations.Operation) int {
+			if a.Ended != b.Ended {
+				if a.Ended {
+					return -1
+				}
+				return 1
+			}
+			return cmp.Or(a.Start.Compare(b.Start), a.Written.Compare(b.Written), cmp.Compare(a.ID, b.ID))
+		})
+		t := target{Key: op.Key, operation: &op}
+		err = o.records.Each(ctx, func(r processor.Record) {
+			if r.Key() == t.Key {
+				t.records = append(t.records, r)
+			}
+		})
+		return t, err
+	}
+	return target{}, nil
 }
 
 // searched are the partitions to be searched, one after the other. A whole ARM id

@@ -123,7 +123,7 @@ func (o *Operator) rows(ctx context.Context, partition string, all bool, now tim
 			delete(records, op.Key)
 			record = &r
 		}
-		rows = append(rows, rowOf(op, record, now))
+		rows = append(rows, o.rowOf(op, record, now))
 	})
 	if err != nil {
 		return nil, err
@@ -135,12 +135,12 @@ func (o *Operator) rows(ctx context.Context, partition string, all bool, now tim
 		unnamed = append(unnamed, r)
 	}
 	for _, r := range unnamed {
-		rows = append(rows, rowOfRecord(r, now))
+		rows = append(rows, o.rowOfRecord(r, now))
 	}
 	return rows, nil
 }
 
-func rowOf(op operations.Operation, record *processor.Record, now time.Time) row {
+func (o *Operator) rowOf(op operations.Operation, record *processor.Record, now time.Time) row {
 	r := row{
 		Subscription: shown(op.Partition, maxLine), ID: shown(op.ID, maxLine), Name: shown(op.Name, maxLine), Kind: op.Kind,
 		Request: shown(op.Request, maxLine), Status: shown(op.Status, maxLine), Start: writable(op.Start),
@@ -154,14 +154,14 @@ func rowOf(op operations.Operation, record *processor.Record, now time.Time) row
 		q := quarantineOf(*record, op.ETag)
 		r.Quarantine = &q
 	}
-	r.State, r.WaitsFor = waitsFor(op, r.Quarantine, now)
+	r.State, r.WaitsFor = o.waitsFor(op, r.Quarantine, now)
 	return r
 }
 
-func rowOfRecord(record processor.Record, now time.Time) row {
+func (o *Operator) rowOfRecord(record processor.Record, now time.Time) row {
 	q := quarantineOf(record, "")
 	r := row{Subscription: shown(record.Partition, maxLine), ID: shown(record.DocumentID, maxLine), Quarantine: &q, since: record.At}
-	r.State, r.WaitsFor = waitsFor(operations.Operation{}, &q, now)
+	r.State, r.WaitsFor = o.waitsFor(operations.Operation{}, &q, now)
 	return r
 }
 
@@ -175,10 +175,12 @@ func quarantineOf(r processor.Record, stored string) quarantineShown {
 }
 
 // waitsFor is the state of an operation, and what it waits for.
-func waitsFor(op operations.Operation, q *quarantineShown, now time.Time) (state, what string) {
+func (o *Operator) waitsFor(op operations.Operation, q *quarantineShown, now time.Time) (state, what string) {
 	switch {
 	case q != nil && q.Holds:
 		return stateQuarantined, "a change or a retry, quarantined " + age(now, q.At) + " ago: " + q.Reason
+	case op.Owed() && !o.tells:
+		return stateOwed, "nobody, notifications are off"
 	case op.Owed():
 		return stateOwed, "ARM to be told, at " + notification.Loggable(op.NotifyURI)
 	case op.Ended:

@@ -33,6 +33,7 @@ type Operator struct {
 	leases  *leases.Store
 	feed    *feed.Reader
 	expiry  time.Duration
+	tells   bool // ARM is told of outcomes
 }
 
 // New returns an Operator. It does no I/O.
@@ -50,6 +51,7 @@ func New(cfg operations.Config, deps Deps) (*Operator, error) {
 		leases:  leases.NewStore(deps.Leases, deps.LeasePrefix),
 		feed:    feed.NewReader(deps.Resources, 1, leaseTimeout),
 		expiry:  cmp.Or(deps.LeaseExpiry, leases.DefaultConfig().Expiry),
+		tells:   cfg.Outbox.Enabled,
 	}, nil
 }
 

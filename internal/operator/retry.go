@@ -20,7 +20,7 @@ func (o *Operator) Retry(ctx context.Context, w io.Writer, subscription, id stri
 	}
 	now := time.Now()
 	if len(t.records) == 0 {
-		state, what := waitsFor(*t.operation, nil, now) // found without a record it is an operation
+		state, what := o.waitsFor(*t.operation, nil, now) // found without a record it is an operation
 		text := "has ended"
 		if state != stateEnded {
 			text = "waits for " + what

@@ -88,7 +88,7 @@ func (o *Operator) Show(ctx context.Context, w io.Writer, opts ShowOptions) erro
 		return err
 	}
 	now := time.Now()
-	e := explain(found, now)
+	e := o.explain(found, now)
 	for _, r := range t.records {
 		q := quarantineOf(r, found.ETag)
 		e.Quarantines = append(e.Quarantines, &q)
@@ -96,7 +96,7 @@ func (o *Operator) Show(ctx context.Context, w io.Writer, opts ShowOptions) erro
 			e.Quarantine = &q
 		}
 	}
-	e.State, e.WaitsFor = waitsFor(found.Operation, e.Quarantine, now)
+	e.State, e.WaitsFor = o.waitsFor(found.Operation, e.Quarantine, now)
 	if found.Document == nil {
 		e.State = "unreadable"
 		if found.Fault == "" {
@@ -124,9 +124,9 @@ func (o *Operator) Show(ctx context.Context, w io.Writer, opts ShowOptions) erro
 	return nil
 }
 
-func explain(found operations.Explanation, now time.Time) *explanation {
+func (o *Operator) explain(found operations.Explanation, now time.Time) *explanation {
 	e := &explanation{
-		row: rowOf(found.Operation, nil, now), ETag: shown(found.ETag, maxLine), Transition: writable(found.Transition),
+		row: o.rowOf(found.Operation, nil, now), ETag: shown(found.ETag, maxLine), Transition: writable(found.Transition),
 		Error: errorShown(&found.Error), Fault: found.Fault, Reason: shown(found.Reason, maxLine), Resources: []resource{},
 	}
 	if found.NotifyURI != "" {

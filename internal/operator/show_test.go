@@ -195,3 +195,44 @@ func TestAmbiguousIDs(t *testing.T) {
 		}
 	})
 }
+
+// TestByResource: the ARM id of a resource, in any case, is that of its operation
+// that has not ended, else of the last.
+func TestByResource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const id = "/subscriptions/" + sub + "/resourcegroups/RG/providers/Microsoft.RedHatOpenShift/hcpOpenShiftClusters/c1"
+		shows := func(id, document string) {
+			t.Helper()
+			if have := w.show(operator.ShowOptions{ID: id}); !strings.Contains(have, "\ndocument id      "+document+"\n") {
+				t.Errorf("%s is not that of %s:\n%s", id, document, have)
+			}
+		}
+		if err := w.o.Show(t.Context(), io.Discard, operator.ShowOptions{ID: id}); err == nil || !strings.Contains(operator.Words(err), "no operation") {
+			t.Errorf("before there is one: %v", err)
+		}
+		w.put(operation("created", "Create", "Succeeded", 3*time.Hour))
+		w.put(operation("updated", "Update", "Failed", 2*time.Hour))
+		w.put(operation("pool", "Create", "Accepted", time.Minute, with("externalId", id+"/nodePools/p")))
+		shows(id, "updated")
+		w.put(operation("deleting", "Delete", "Deleting", 4*time.Hour)) // by a clock that is behind
+		shows(id, "deleting")
+		shows(id+"/", "deleting")
+		shows(id+"/nodePools/P", "pool")
+		// A name is not taken for a resource's.
+		if err := w.o.Show(t.Context(), io.Discard, operator.ShowOptions{ID: "c1"}); err == nil {
+			t.Error("c1 means something")
+		}
+	})
+}
+
+// TestNobodyTells: where notifications are off, nobody waits for ARM.
+func TestNobodyTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *service.Config) { c.Operations.Outbox.Enabled = false })
+		w.put(operation("cccc", "Update", "Succeeded", time.Hour, with("notificationUri", "https://rp.management.azure.com/n?t="+secret)))
+		if have := w.list(operator.ListOptions{}); !strings.Contains(have, "  nobody, notifications are off\n") || strings.Contains(have, "ARM") {
+			t.Errorf("have\n%s", have)
+		}
+	})
+}

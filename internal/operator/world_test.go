@@ -56,6 +56,7 @@ func newWorld(t *testing.T, change ...func(*service.Config)) *world {
 		t.Fatal(err)
 	}
 	cfg := w.config(0)
+	cfg.Operations.Outbox.Enabled = true // as far as the operator is told
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -49,8 +49,8 @@ func (h *history) add(now time.Time, p point) {
 		"transitions":  float64(p.transitions-before.transitions) / seconds,
 		"requestUnits": (p.requestUnits - before.requestUnits) / seconds,
 	} {
-		s := append(h.series[name], value)
-		h.series[name] = s[max(0, len(s)-historyKept):]
+		h.series[name] = append(h.series[name], value)
+		h.series[name] = h.series[name][max(0, len(h.series[name])-historyKept):]
 	}
 }
 

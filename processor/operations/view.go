@@ -63,6 +63,7 @@ const (
 		` c.properties.externalId, c.properties.internalId, c.properties.request, c.properties.status, c.properties.startTime,` +
 		` c.properties.notificationUri FROM c WHERE ` + isOperation + ` AND ` + notDeleted
 
+	viewedOf   = viewed + ` AND STRINGEQUALS(c.properties.externalId, @resource, true)`
 	viewedOpen = viewed + ` AND ((` + active + `) OR LENGTH(c.properties.notificationUri) > 0)`
 )
 
@@ -104,6 +105,23 @@ func (v *Viewer) Find(ctx context.Context, partition, id string) ([]Operation, e
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find operation: %w", err)
+	}
+	return list, nil
+}
+
+// FindOfResource returns the operations of a partition, or of all for "", on a
+// resource by its whole ARM id.
+func (v *Viewer) FindOfResource(ctx context.Context, partition, id string) ([]Operation, error) {
+	var list []Operation
+	s := search{text: viewedOf, partition: partition, parameters: parameters{{Name: "@resource", Value: strings.TrimRight(id, "/")}}}
+	err := query(ctx, v.h.cfg, v.h.deps.Resources, s, func(row []byte) {
+		if d, ok := parseDocument(row); ok {
+			d.properties = d.envelope // the row is flat
+			list = append(list, view(d))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find operations of resource: %w", err)
 	}
 	return list, nil
 }
