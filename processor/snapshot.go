@@ -118,6 +118,7 @@ func (t *tenure) describe(r *status.Range) dispatch.Stats {
 	if lag, known := t.watermark.lag(); known {
 		r.Lag = &lag
 	}
+	r.Staleness = t.staleness(time.Now()).Seconds()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.LastRead, r.LastChange = t.lastRead, t.lastChange

@@ -191,10 +191,16 @@ func TestReadinessFollowsTheFeed(t *testing.T) {
 		if code, is := r.conditions(t); code != http.StatusOK {
 			t.Fatalf("not ready: %v", is)
 		}
+		if s := r.Snapshot().Ranges[0].Staleness; s > 1 {
+			t.Errorf("a feed at work is stale for %v s", s)
+		}
 		feed.silent.Store(true)
 		pause(t.Context(), 45*time.Second)
 		if code, is := r.conditions(t); code != http.StatusServiceUnavailable || is["feed"] != "range 0: change feed not read for more than 30s" {
 			t.Errorf("with a silent feed: %d, %v", code, is)
+		}
+		if s := r.Snapshot().Ranges[0].Staleness; s < 40 || s > 50 {
+			t.Errorf("a feed that is silent for 45 s is stale for %v s", s)
 		}
 		feed.silent.Store(false)
 		pause(t.Context(), 20*time.Second)
