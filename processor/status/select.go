@@ -47,12 +47,15 @@ const (
 // Operations is a part of the changes of a replica. The values to choose from are
 // of all changes, whatever the Query.
 type Operations struct {
-	Total      int      `json:"total"`
-	Matching   int      `json:"matching"`
-	Kinds      []string `json:"kinds"`
-	Requests   []string `json:"requests"`
-	States     []string `json:"states"`
-	Operations []Change `json:"operations"`
+	Total    int      `json:"total"`
+	Matching int      `json:"matching"`
+	Kinds    []string `json:"kinds"`
+	Requests []string `json:"requests"`
+	States   []string `json:"states"`
+	// Counts says how many there are of each of these values: by "kind", "request"
+	// and "state".
+	Counts     map[string]map[string]int `json:"counts"`
+	Operations []Change                  `json:"operations"`
 }
 
 // ParseQuery reads the parameters q, kind, request, state, sort, limit and offset.
@@ -86,12 +89,14 @@ func ParseQuery(v url.Values) (Query, error) {
 
 // Select applies a query. It keeps nothing of changes and changes nothing in it.
 func (q Query) Select(changes []Change) Operations {
-	kinds, requests, states := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	kinds, requests, states := map[string]int{}, map[string]int{}, map[string]int{}
 	text := strings.ToLower(q.Text)
 	var matching []*Change
 	for i := range changes {
 		c := &changes[i]
-		kinds[c.Kind], requests[c.Request], states[c.State] = true, true, true
+		kinds[c.Kind]++
+		requests[c.Request]++
+		states[c.State]++
 		if q.chooses(c, text) {
 			matching = append(matching, c)
 		}
@@ -100,6 +105,7 @@ func (q Query) Select(changes []Change) Operations {
 	o := Operations{
 		Total: len(changes), Matching: len(matching),
 		Kinds: values(kinds), Requests: values(requests), States: values(states),
+		Counts:     map[string]map[string]int{"kind": counts(kinds), "request": counts(requests), "state": counts(states)},
 		Operations: []Change{},
 	}
 	from := min(q.Offset, len(matching))
@@ -157,7 +163,18 @@ func earlier(a, b time.Time) int {
 	return a.Compare(b)
 }
 
-func values(set map[string]bool) []string {
+// counts are of the values that are shown, by the words that they are shown with.
+func counts(set map[string]int) map[string]int {
+	shown := map[string]int{}
+	for _, s := range slices.Sorted(maps.Keys(set))[:min(len(set), mostValues)] {
+		if s != "" {
+			shown[clip(s)] += set[s]
+		}
+	}
+	return shown
+}
+
+func values(set map[string]int) []string {
 	delete(set, "")
 	list := slices.Sorted(maps.Keys(set))
 	list = list[:min(len(list), mostValues)]

@@ -71,6 +71,10 @@ func TestSelect(t *testing.T) {
 	if o := (Query{Kind: "Cluster", Limit: 1}).Select(some()); o.Matching != 2 || len(o.Operations) != 1 {
 		t.Errorf("have %+v", o)
 	}
+	counts := (Query{Kind: "Cluster"}).Select(some()).Counts
+	if want := "map[kind:map[Cluster:2 NodePool:1] request:map[Create:1 Delete:2] state:map[Accepted:1 Deleting:2 New:1]]"; fmt.Sprint(counts) != want {
+		t.Errorf("have %v, want %s", counts, want)
+	}
 	if o := (Query{Limit: 1}).Select(nil); o.Operations == nil || o.Kinds == nil || o.Requests == nil || o.States == nil {
 		t.Errorf("nothing is null in JSON: %+v", o)
 	}
@@ -95,7 +99,7 @@ func TestQueryIsBounded(t *testing.T) {
 		many = append(many, Change{Kind: long, Request: long, State: long, Resource: long, Error: long, Began: noon.Add(-time.Duration(i))})
 	}
 	o := Query{Limit: 1000}.Select(many)
-	if len(o.Kinds) != mostValues || len(o.Kinds[0]) > longestShown+4 || len(o.Operations[0].Resource) > longestShown+4 || len(many[0].Resource) < 2000 {
+	if len(o.Kinds) != mostValues || len(o.Kinds[0]) > longestShown+4 || len(o.Counts["kind"]) > mostValues || len(o.Operations[0].Resource) > longestShown+4 || len(many[0].Resource) < 2000 {
 		t.Errorf("%d kinds of %d bytes, resources of %d", len(o.Kinds), len(o.Kinds[0]), len(o.Operations[0].Resource))
 	}
 }

@@ -1,0 +1,135 @@
+package browser_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// All of it with the keyboard alone.
+func TestPageIsWorkedByKeyboard(t *testing.T) {
+	s := serve(t, typical)
+	s.set(func(s *server) {
+		s.changes[42].Name, s.changes[42].Resource = "needle-in-hay", "/subscriptions/x/needle"
+		s.changes[77].Attempt, s.changes[77].Name = 99, "most-failed"
+	})
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+
+	// Search.
+	p.press("/")
+	p.write("NEEDLE")
+	p.until(rows + ` === 1 && document.querySelector("#operations tbody").innerText.includes("needle-in-hay")`)
+	p.until(`document.querySelector("#operations-note").textContent === "1 of 187 match"`)
+	p.until(`location.hash === "#q=NEEDLE"`)
+	if !eval[bool](p, `document.activeElement.id === "q"`) {
+		t.Error("typing has lost the focus")
+	}
+	p.write("s") // finds nothing
+	p.until(`document.querySelector("#operations-none").innerText.includes("None of the 187 operations matches")`)
+	p.press("Escape")
+	p.until(rows + ` === 50 && location.hash === ""`)
+	p.press("Escape")
+	p.until(`document.activeElement === document.body`)
+
+	// Filter and order: Tab leads from the search to each field.
+	p.press("/", "Tab")
+	p.until(`document.activeElement.id === "kind"`)
+	p.write("Cl")
+	p.until(`location.hash === "#kind=Cluster" && ` + rows + ` === 26`)
+	p.press("Tab", "Tab", "Tab")
+	p.until(`document.activeElement.id === "sort"`)
+	p.press("End")
+	p.until(`location.hash === "#kind=Cluster&sort=attempts"`)
+
+	// A view can be linked and survives a reload; the link alone makes it.
+	p.reload()
+	p.until(rows + ` === 26 && document.querySelector("#kind").value === "Cluster" && document.querySelector("#sort").value === "attempts"`)
+	p.do("Page.navigate", map[string]any{"url": s.url() + "#sort=attempts"})
+	p.until(rows + ` === 50 && document.querySelector("#operations tbody").innerText.includes("most-failed")`)
+
+	// Pages, rows and their details.
+	p.press("n", "n", "n", "n")
+	p.until(`location.hash.includes("page=4") && ` + rows + ` === 37`)
+	p.press("p")
+	p.until(`location.hash.includes("page=3") && ` + rows + ` === 50`)
+	p.press("j", "j", "k", "Enter")
+	p.until(`document.querySelector("#operations tbody .detail").innerText.includes("Last error")`)
+	p.until(`document.activeElement.getAttribute("aria-expanded") === "true"`)
+	p.press("Enter")
+	p.until(`!document.querySelector("#operations .detail")`)
+
+	// Bars are filters that can be pressed, and let go.
+	eval[any](p, `[...document.querySelectorAll("#bars button")].find((b) => b.innerText.includes("Deleting")).focus()`)
+	p.press("Enter")
+	p.until(`location.hash.includes("state=Deleting") && document.querySelector("#state-filter").value === "Deleting"`)
+	p.until(`document.activeElement.getAttribute("aria-pressed") === "true"`)
+	p.press("Enter")
+	p.until(`!location.hash.includes("state=")`)
+
+	// Help.
+	p.press("?")
+	p.until(`document.querySelector("#keys").open`)
+	p.press("Escape")
+	p.until(`!document.querySelector("#keys").open`)
+
+	// Whatever has the focus shows it.
+	p.press("Tab")
+	if !eval[bool](p, `getComputedStyle(document.activeElement).outlineStyle === "solid"`) {
+		t.Errorf("no focus to be seen on %s", eval[string](p, `document.activeElement.outerHTML.slice(0, 200)`))
+	}
+	p.nothingWrong(s)
+
+	asked := 0
+	for _, q := range s.queries {
+		if strings.Contains(q, "q=NEEDLE&") {
+			asked++
+		}
+	}
+	if asked == 0 {
+		t.Errorf("the server was never asked for it: %q", s.queries)
+	}
+}
+
+// Ten thousand pending: the page shows a part, and stays quick. The figures are
+// printed; what is held to is how much is in the page.
+func TestPageWithTenThousandPending(t *testing.T) {
+	s := serve(t, func(s *server) {
+		typical(s)
+		many(s, 10_000)
+	})
+	p := start(t).open(t)
+	began := time.Now()
+	p.visit(s.url())
+	p.until(rows + ` === 50`)
+	p.until(complete)
+	loaded := time.Since(began)
+	p.shows("#operations-note", "10,000 operations")
+	p.shows("#operations-pager", "1 – 50 of 10,000")
+	if n := eval[int](p, `document.querySelectorAll("tbody tr").length`); n > 200 {
+		t.Errorf("%d rows in the page, want 200 at most", n)
+	}
+	if n := eval[int](p, `document.querySelectorAll("*").length`); n > 6000 {
+		t.Errorf("%d elements in the page", n)
+	}
+	// From a key to what it finds, as a reader sees it: with a frame drawn.
+	p.press("/")
+	found := eval[float64](p, `new Promise((done) => {
+		const began = performance.now();
+		const q = document.querySelector("#q");
+		q.value = "-4711";
+		q.dispatchEvent(new Event("input"));
+		const look = () => document.querySelector("#operations-note").textContent.startsWith("1 of ") ? done(performance.now() - began) : requestAnimationFrame(look);
+		look();
+	})`)
+	asked := eval[[]float64](p, `performance.getEntriesByType("resource").filter((e) => e.name.includes("/api/v1/operations")).map((e) => e.duration)`)
+	tasks := eval[[]float64](p, `new Promise((done) => {
+		const long = [];
+		new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask", buffered: true });
+		setTimeout(() => done(long), 500);
+	})`)
+	t.Logf("10,000 pending: shown whole %v after the visit began; a search found after %.0f ms (150 of them wait for the next key); requests for operations took %.0f ms; the page's tasks above 50 ms: %.0f",
+		loaded.Round(time.Millisecond), found, asked, tasks)
+	p.nothingWrong(s)
+}

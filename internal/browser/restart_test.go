@@ -1,0 +1,94 @@
+package browser_test
+
+import (
+	"strings"
+	"testing"
+)
+
+const lineState = `document.querySelector("#live").dataset.state`
+
+func TestPageSurvivesARestart(t *testing.T) {
+	s := serve(t, typical)
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	p.press("/")
+	p.write("hcp")
+	p.until(`location.hash === "#q=hcp" && document.querySelector("#operations-note").textContent.includes("match")`)
+	shown := eval[int](p, rows)
+	s.down()
+	p.until(lineState + ` === "lost"`)
+	p.shows("#live", "connection lost, trying again", "Last event")
+	p.until(`document.querySelector("#say").textContent === "Connection lost, trying again" && document.title.startsWith("✕ ")`)
+	if now := eval[int](p, rows); now != shown {
+		t.Errorf("%d operations are shown while the connection is lost, were %d", now, shown)
+	}
+	s.set(func(s *server) {
+		s.snapshot.Pending = 5151
+		s.snapshot.Service.Build.Revision = "another"
+	})
+	s.up()
+	// Nobody touches the page.
+	p.until(lineState + ` === "live"`)
+	p.until(`document.querySelector('[data-tile="pending"] b').textContent === "5,151"`)
+	p.shows("#state-text", "replaced by another build")
+	if q := eval[string](p, `document.querySelector("#q").value + location.hash`); q != "hcp#q=hcp" {
+		t.Errorf("the filter is lost: %s", q)
+	}
+	for _, wrong := range p.wrong() { // Chromium itself tells of each request that found nobody
+		if !strings.Contains(wrong, "net::ERR_") {
+			t.Errorf("trouble in the page: %s", wrong)
+		}
+	}
+}
+
+// A server that has too many streams says 503, for which EventSource gives up.
+func TestPageWithoutAStream(t *testing.T) {
+	s := serve(t, typical)
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	s.set(func(s *server) { s.refuse = true })
+	s.down()
+	s.up()
+	p.until(lineState + ` === "asking"`)
+	s.set(func(s *server) { s.snapshot.Pending = 6161 })
+	p.until(`document.querySelector('[data-tile="pending"] b').textContent === "6,161"`)
+	p.shows("#live", "no live updates")
+	s.set(func(s *server) { s.refuse = false })
+	p.until(lineState + ` === "live"`)
+}
+
+// What cannot be read is said beside what was known.
+func TestPageSaysWhatItCannotRead(t *testing.T) {
+	s := serve(t, typical)
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	s.set(func(s *server) { s.broken = true })
+	p.until(`document.querySelector("#operations-error").innerText.includes("could not be read: the server answered 500")`)
+	p.until(`document.querySelector("#transitions-error").innerText.includes("could not be read")`)
+	if n := eval[int](p, rows); n != 50 {
+		t.Errorf("%d rows are left", n)
+	}
+	s.set(func(s *server) { s.broken = false })
+	p.until(`document.querySelector("#operations-error").hidden && document.querySelector("#transitions-error").hidden`)
+}
+
+// A page that nobody sees has no stream: a server has few.
+func TestPageRestsWhileHidden(t *testing.T) {
+	s := serve(t, typical)
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	hide := func(hidden string) {
+		eval[any](p, `Object.defineProperty(document, "hidden", { configurable: true, get: () => `+hidden+` }); document.dispatchEvent(new Event("visibilitychange"))`)
+	}
+	hide("true")
+	p.until(lineState + ` === "paused"`)
+	<-s.idle
+	s.set(func(s *server) { s.snapshot.Pending = 7171 })
+	hide("false")
+	p.until(lineState + ` === "live" && document.querySelector('[data-tile="pending"] b').textContent === "7,171"`)
+	p.nothingWrong(s)
+}
