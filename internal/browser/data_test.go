@@ -41,6 +41,7 @@ func typical(s *server) {
 				mine("4", "2A", "34", 1, 44),
 				other("5", "34", "FF", "opfeed-6c9d7b5f4-tq8mk", ""),
 			},
+			Hosts: []status.Host{{Instance: "opfeed-6c9d7b5f4-new1d", Page: "http://127.0.0.1:1/"}},
 			Quarantined: []status.Quarantined{
 				{Partition: subscription(7), ID: "8f1c2a44-13d0-4b7e-9a55-0e6f1d7c2b90", LSN: 184123, At: now.Add(-94 * time.Minute), Instance: instance,
 					Reason: "undecodable: read operation: properties.startTime is no time"},
@@ -142,7 +143,8 @@ func history(rng *rand.Rand, now time.Time) status.History {
 	h := status.History{Interval: 5, End: now, Series: map[string][]float64{}}
 	for i := range 180 {
 		x := float64(i) / 180
-		wave := 1 + 0.35*math.Sin(x*7) + 0.5*math.Exp(-math.Pow((x-0.62)*12, 2))
+		hill := (x - 0.62) * 12
+		wave := 1 + 0.35*math.Sin(x*7) + 0.5*math.Exp(-hill*hill)
 		noise := func(size float64) float64 { return size * rng.Float64() }
 		for name, v := range map[string]float64{
 			"pending": math.Round(130*wave + noise(6)), "waiting": math.Round(noise(3) * wave), "running": math.Round(noise(6)),

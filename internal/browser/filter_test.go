@@ -82,6 +82,8 @@ func TestPageIsWorkedByKeyboard(t *testing.T) {
 	p.nothingWrong(s)
 
 	asked := 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, q := range s.queries {
 		if strings.Contains(q, "q=NEEDLE&") {
 			asked++

@@ -1,6 +1,7 @@
 package browser_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,19 +55,15 @@ func TestPageShowsWhatAReplicaTells(t *testing.T) {
 	p.shows("#bars", "By kind", "NodePool", "By request", "Create", "By state", "Provisioning")
 	p.shows("#transitions", "Succeeded")
 	p.shows("#quarantine", "undecodable: read operation")
-	p.shows("#replicas", "opfeed-6c9d7b5f4-7hbzn", "2 ranges", "tells no page")
+	p.shows("#replicas", "opfeed-6c9d7b5f4-7hbzn", "2 ranges", "1 range, tells no page", "opfeed-6c9d7b5f4-new1d", "no range")
 	p.shows("#facts", "2 d 3 h ago", "Recovered by it", "498")
 	if n := eval[int](p, `document.querySelectorAll(".tile path.line[d]").length`); n != 7 {
 		t.Errorf("%d sparklines, want 7", n)
 	}
 	links := eval[[]string](p, `[...document.querySelectorAll("main a[href]")].map((a) => a.rel + " " + a.href)`)
-	if len(links) != 3 { // two ranges, one replica
+	peer := "noopener noreferrer https://ops.example.org/opfeed-6c9d7b5f4-7hbzn/"
+	if want := []string{peer, peer, peer, "noopener noreferrer http://127.0.0.1:1/"}; !slices.Equal(links, want) { // two ranges, two replicas
 		t.Errorf("links: %q", links)
-	}
-	for _, l := range links {
-		if l != "noopener noreferrer https://ops.example.org/opfeed-6c9d7b5f4-7hbzn/" {
-			t.Errorf("a link: %s", l)
-		}
 	}
 	p.nothingWrong(s)
 }
@@ -78,7 +75,7 @@ func TestPageFollowsTheService(t *testing.T) {
 	p.until(complete)
 	s.set(func(s *server) {
 		s.snapshot.Pending = 4242
-		s.snapshot.Ranges[3].Owner, s.snapshot.Ranges[3].Page = "", ""
+		s.snapshot.Ranges[3].Owner = "" // whose page it was is of no use
 		s.changes[0].Name, s.changes[0].Began = "quite-new", time.Now().Add(-100*time.Hour)
 		s.transitions = append([]status.Transition{{At: time.Now(), ID: "t", Name: "just-ended", From: "Deleting", To: "Succeeded"}}, s.transitions...)
 	})
@@ -87,6 +84,9 @@ func TestPageFollowsTheService(t *testing.T) {
 	p.until(`document.querySelector("#transitions tbody").innerText.includes("just-ended")`)
 	p.until(`document.querySelector("#state-title").textContent === "Ready, but nobody reads 1 range"`)
 	p.shows("#legend", "nobody: 1 range")
+	if n := eval[int](p, `document.querySelectorAll("#ranges a[href]").length`); n != 1 {
+		t.Errorf("%d ranges lead to a page, want 1", n)
+	}
 	p.until(`document.title === "4,242 pending · ` + instance + `"`)
 
 	s.set(func(s *server) {

@@ -3,6 +3,7 @@ package browser_test
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 const lineState = `document.querySelector("#live").dataset.state`
@@ -86,7 +87,13 @@ func TestPageRestsWhileHidden(t *testing.T) {
 	}
 	hide("true")
 	p.until(lineState + ` === "paused"`)
-	<-s.idle
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-s.idle:
+	case <-timer.C:
+		t.Fatal("the stream is never given back")
+	}
 	s.set(func(s *server) { s.snapshot.Pending = 7171 })
 	hide("false")
 	p.until(lineState + ` === "live" && document.querySelector('[data-tile="pending"] b').textContent === "7,171"`)

@@ -35,12 +35,6 @@ type server struct {
 	queries     []string      // of /api/v1/operations
 	streams     int           // open ones
 	idle        chan struct{} // gets a value when there is none any more
-	answered    []duration    // how long answers took
-}
-
-type duration struct {
-	path string
-	took time.Duration
 }
 
 // serve starts a server that ends with the test. It sends events faster than
@@ -88,7 +82,6 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(path string, value func(url.Values) any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			began := time.Now()
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.broken {
@@ -97,7 +90,6 @@ func (s *server) handler() http.Handler {
 			}
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(value(r.URL.Query()))
-			s.answered = append(s.answered, duration{path, time.Since(began)})
 		})
 	}
 	answer("/api/v1/snapshot", func(url.Values) any { return s.now() })

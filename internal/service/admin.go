@@ -3,6 +3,8 @@ package service
 import (
 	"net/http"
 	"net/http/pprof"
+
+	"opfeed/processor/status/page"
 )
 
 // AdminHandler serves what is for operators, for callers that bring their own
@@ -10,6 +12,9 @@ import (
 func (s *Service) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.api(mux)
+	shown := page.Handler()
+	mux.Handle("GET /{$}", shown)
+	mux.Handle("GET /{file}", shown)
 	if s.deps.Level != nil {
 		mux.HandleFunc("GET /api/v1/log-level", s.showLevel)
 		mux.HandleFunc("PUT /api/v1/log-level", s.setLevel)

@@ -29,7 +29,7 @@ const columns = [
       return (r) => {
         attr(cell, "data-owner", ownerOf(r));
         text(who, r.owner ? visible(r.owner, 80) + (r.mine ? " (this)" : "") : "nobody");
-        link(who, r.mine ? "" : r.page);
+        link(who, r.mine || !r.owner ? "" : r.page);
       };
     },
   },
