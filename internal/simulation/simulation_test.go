@@ -29,9 +29,11 @@ func TestMain(m *testing.M) {
 // TestSimulate runs clusters, one for each seed, and holds them to the invariants;
 // see the package's comment.
 func TestSimulate(t *testing.T) {
+	const tellEach = 20
 	var (
-		mu  sync.Mutex
-		all tally
+		mu   sync.Mutex
+		all  tally
+		done int
 	)
 	t.Run("seeds", func(t *testing.T) {
 		for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
@@ -42,6 +44,9 @@ func TestSimulate(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					all.add(one)
+					if done++; *atLeast > 0 && done%tellEach == 0 {
+						fmt.Printf("%d of %d seeds, %.1f cluster hours\n", done, *seedCount, all.hours)
+					}
 				})
 			})
 		}
