@@ -14,7 +14,7 @@ STRICT ?=
 GOLANGCI_LINT_VERSION = v2.12.2
 GOVULNCHECK_VERSION = v1.9.0
 
-.PHONY: help run build test lint faults chaos kills handover simulate soak bugs failover limits answers idle mutants conformance bench vuln cover config fuzz clean
+.PHONY: help run build test lint alerts faults chaos kills handover simulate soak bugs failover limits answers idle mutants conformance bench vuln cover config fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -97,6 +97,9 @@ cover: ## test coverage: total, and the profile in bin/cover.out
 config: ## write docs/configuration.md from the code
 	$(GO) run ./cmd/opfeed config > docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
+
+alerts: ## write docs/alerts, the rules for Prometheus, from internal/alerts
+	$(GO) test -count 1 -run '^TestFilesAreWrittenFromTheTemplate$$' ./internal/alerts -alerts.write
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
