@@ -55,6 +55,7 @@ func (c *Client) get(ctx context.Context, kind Kind, path string, send func(cont
 	verdict = c.send(ctx, send)
 	verdict.err = c.scrub.err(verdict.err)
 	c.metrics.observe(kind, verdict.result, time.Since(start))
+	c.trace(ctx, kind, object, start, verdict)
 
 	err = verdict.err
 	switch verdict.sort {
@@ -84,7 +85,9 @@ func (c *Client) send(ctx context.Context, send func(context.Context) reply) ver
 	}
 	var seen sight
 	r := send(withSight(bounded, &seen))
-	return judge(seen, r, ctx.Err(), bounded.Err())
+	v := judge(seen, r, ctx.Err(), bounded.Err())
+	v.status = seen.status
+	return v
 }
 
 // tokenMargin is what the SDK wants a token to live still before it sends it.
@@ -119,6 +122,7 @@ const (
 type verdict struct {
 	sort       sort
 	result     result
+	status     int // 0: no reply
 	retryAfter time.Duration
 	err        error
 }

@@ -8,8 +8,11 @@ import (
 
 	sdk "github.com/openshift-online/ocm-sdk-go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"opfeed/internal/tracing"
 )
 
 // Deps is what a Client is given besides its configuration.
@@ -19,6 +22,8 @@ type Deps struct {
 	// Transport carries the requests instead of the network; nil: the network.
 	// It must honour the request's context.
 	Transport http.RoundTripper
+	// Tracing makes a span of each call that belongs to a span; nil: none.
+	Tracing trace.TracerProvider
 }
 
 // Client asks Cluster Service. One is enough for a process; it is safe for
@@ -39,6 +44,8 @@ type Client struct {
 	gate       *gate
 	health     *health
 	metrics    *metrics
+	tracer     *tracing.Tracer // nil: none
+	host       string
 }
 
 // New checks the configuration and returns a client. It makes no call.
@@ -70,6 +77,8 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		gate:    newGate(cfg, metrics.open),
 		health:  newHealth(deps.Log),
 		metrics: metrics,
+		tracer:  tracing.New(deps.Tracing, "cs"),
+		host:    hostOf(cfg.URL),
 	}
 	if cfg.Auth != AuthNone {
 		c.token = make(chan struct{}, 1)

@@ -13,8 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sourcegraph/conc"
 	"github.com/sourcegraph/conc/pool"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"opfeed/internal/tracing"
 	"opfeed/leases"
 	"opfeed/processor/dispatch"
 	"opfeed/processor/feed"
@@ -112,6 +114,9 @@ type Deps struct {
 	// Metrics may be nil. Two processors of one process share a registry by
 	// prometheus.WrapRegistererWith, each with a label of its own.
 	Metrics prometheus.Registerer
+	// Tracing makes spans of pages and steps; a handler finds that of its step in
+	// its context. Nil: none.
+	Tracing trace.TracerProvider
 }
 
 // Processor reads the ranges whose leases it holds and runs the handler.
@@ -129,6 +134,7 @@ type Processor struct {
 	aside      *dispatch.Gate
 	quarantine *quarantine
 	metrics    *metrics
+	tracer     *tracing.Tracer // nil: none
 	registered *registrations
 
 	mu        sync.Mutex
@@ -172,6 +178,7 @@ func New(cfg Config, lease leases.Config, handler Handler, deps Deps) (*Processo
 		aside:      dispatch.NewGate(cfg.Aside),
 		quarantine: newQuarantine(deps.Leases, deps.LeasePrefix, deps.Instance, cfg.QuarantineTTL),
 		metrics:    m,
+		tracer:     tracing.New(deps.Tracing, "processor"),
 		registered: registered,
 		tenures:    map[string]*tenure{},
 	}

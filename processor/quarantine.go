@@ -166,7 +166,7 @@ func (q *quarantine) list() []status.Quarantined {
 // putAside is the dispatcher's Quarantine. It logs once stored, so that a
 // document is never both silent and skipped.
 func (t *tenure) putAside(ctx context.Context, c dispatch.Change, reason string) error {
-	if err := t.quarantine.add(ctx, t.lease.Token(), c, reason); err != nil {
+	if err := t.traceRecord(ctx, c, reason); err != nil {
 		t.quarantineOutage.begin(err)
 		return err
 	}

@@ -30,6 +30,7 @@ type tenure struct {
 	outage     outage
 
 	quarantineOutage outage
+	told             pages       // that have a span
 	wellAgain        chan Record // quarantine records to be deleted
 
 	mu         sync.Mutex
@@ -190,7 +191,7 @@ func (t *tenure) readPage(stop context.Context, read func(context.Context) (feed
 		if err := stop.Err(); err != nil {
 			return feed.Page{}, err
 		}
-		page, err := read(stop)
+		page, err := t.traceRead(stop, read)
 		if err == nil {
 			t.outage.over()
 			t.noteRead(page)
@@ -327,7 +328,7 @@ func (t *tenure) clockSkew() time.Duration {
 // handle lets the handler ask, before a write, whether the lease is still ours.
 func (t *tenure) handle(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
 	c.Trusted, c.Skew = t.lease.Trusted, t.clockSkew()
-	return t.handler.Handle(ctx, c)
+	return t.traceStep(ctx, c)
 }
 
 // patience is how many failures in a row are nobody's business.

@@ -15,7 +15,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/sourcegraph/conc"
+
 	"opfeed/internal/service"
+	"opfeed/internal/tracing"
 )
 
 // Exit codes.
@@ -113,16 +116,32 @@ func serve(ctx context.Context, stderr io.Writer, environ []string) int {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage
 	}
-	s, err := service.New(cfg, service.Deps{Log: log, Level: level})
+	spans := tracing.FromEnvironment(environ, os.Stdout,
+		tracing.Process{Name: "opfeed", Version: service.ReadBuild().Version, Instance: cfg.Instance}, log)
+	s, err := service.New(cfg, service.Deps{Log: log, Level: level, Tracing: spans.Tracers()})
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage
+	}
+	if spans != nil {
+		defer beside(spans.Run)()
 	}
 	if err := s.Run(ctx); err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitFailure
 	}
 	return exitOK
+}
+
+// beside runs something until the function that it returns is called.
+func beside(run func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group conc.WaitGroup
+	group.Go(func() { _ = run(ctx) })
+	return func() {
+		cancel()
+		group.Wait()
+	}
 }
 
 // flags returns a set of its own: a dependency registers flags on the global one.

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
+	"opfeed/internal/tracing"
 	"opfeed/leases"
 )
 
@@ -79,6 +80,9 @@ func (s *Service) newClient() (*azcosmos.Client, error) {
 			TryTimeout: 5 * time.Second,
 		},
 	}}
+	if s.deps.Tracing != nil {
+		options.PerRetryPolicies = append(options.PerRetryPolicies, tracing.Cosmos(s.deps.Tracing))
+	}
 	if s.credential != nil {
 		return azcosmos.NewClient(s.cfg.Cosmos.Endpoint, s.credential, options)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/sourcegraph/conc"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"opfeed/cs"
@@ -35,6 +36,7 @@ type Deps struct {
 	Log           *zap.Logger          // nil: no log
 	Level         *zap.AtomicLevel     // of Log, as NewLogger gives it; nil: it cannot be changed
 	Registry      *prometheus.Registry // nil: a new one
+	Tracing       trace.TracerProvider // makes spans; nil: none
 	Now           func() time.Time     // the wall clock, for the timestamp of leases alone; nil: time.Now
 }
 
@@ -173,7 +175,7 @@ func (s *Service) clients() error {
 		return nil
 	}
 	var err error
-	s.notify, err = notification.New(s.cfg.Notification, notification.Deps{Metrics: s.registry, Transport: s.deps.ARM})
+	s.notify, err = notification.New(s.cfg.Notification, notification.Deps{Metrics: s.registry, Transport: s.deps.ARM, Tracing: s.deps.Tracing})
 	return err
 }
 
@@ -204,7 +206,7 @@ func (s *Service) clusterServiceClient() (err error) {
 	cfg := s.cfg.CS
 	// A list that is as old as a sweep would be asked for again at once.
 	cfg.ListWindow = min(cfg.ListWindow, s.cfg.Operations.PollInterval/4)
-	s.cs, err = cs.New(cfg, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS})
+	s.cs, err = cs.New(cfg, cs.Deps{Log: s.log, Metrics: s.registry, Transport: s.deps.CS, Tracing: s.deps.Tracing})
 	return err
 }
 

@@ -59,6 +59,7 @@ func (s *Service) newEngine(st *stores) (*engine, error) {
 		Now:         s.deps.Now,
 		Log:         s.log,
 		Metrics:     s.registry,
+		Tracing:     s.deps.Tracing,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make processor: %w", err)

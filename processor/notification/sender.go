@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"opfeed/internal/tracing"
 )
 
 // Deps is what a Sender is given besides its configuration.
@@ -19,6 +22,8 @@ type Deps struct {
 	// guards addresses: it is for tests. nil: the network. It must honour the
 	// request's context and follow no redirects.
 	Transport http.RoundTripper
+	// Tracing makes a span of each notification that belongs to a span; nil: none.
+	Tracing trace.TracerProvider
 }
 
 // Sender tells ARM of outcomes. One is enough for a process; it is safe for
@@ -31,6 +36,7 @@ type Sender struct {
 	slots   chan struct{} // one held by each notification in flight
 	carrier http.RoundTripper
 	metrics *metrics
+	tracer  *tracing.Tracer // nil: none
 }
 
 // New checks the configuration and returns a sender. It makes no call.
@@ -52,6 +58,7 @@ func New(cfg Config, deps Deps) (*Sender, error) {
 		slots:   make(chan struct{}, cfg.Concurrency),
 		carrier: deps.Transport,
 		metrics: metrics,
+		tracer:  tracing.New(deps.Tracing, "notification"),
 	}, nil
 }
 
@@ -62,6 +69,7 @@ func (s *Sender) Send(ctx context.Context, uri string, p Payload) error {
 	start := time.Now()
 	err := s.send(ctx, uri, p)
 	s.metrics.observe(err, time.Since(start))
+	s.trace(ctx, uri, start, err)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"opfeed/cs"
@@ -121,6 +122,7 @@ func (l *look) lookOperation(ctx context.Context, d document) (dispatch.Apply, e
 	}
 	l.take(op)
 	l.log = l.h.log.With(op.fields()...)
+	l.describe(trace.SpanFromContext(ctx))
 	if terminal(op.status) {
 		return l.lookEnded(ctx)
 	}

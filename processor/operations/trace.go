@@ -1,0 +1,33 @@
+package operations
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"opfeed/internal/logkey"
+	"opfeed/internal/tracing"
+)
+
+// describe tells the span of the step which operation it is about, in the words of
+// the log. Neither the internal id nor the notification's URI are among them: the
+// one may be anything, and the other holds a token.
+func (l *look) describe(span trace.Span) {
+	if !span.IsRecording() {
+		return
+	}
+	kind := KindNone
+	if l.kind != 0 {
+		kind = l.kind.String()
+	}
+	p := l.op.properties
+	span.SetAttributes(attribute.String("kind", kind), attribute.String("request", requestLabel(l.op.request)),
+		tracing.String(logkey.OperationID, l.op.name))
+	for key, value := range map[string]string{
+		logkey.CorrelationRequestID: p.string("correlationRequestId"),
+		logkey.ClientRequestID:      p.string("clientRequestId"),
+	} {
+		if value != "" {
+			span.SetAttributes(tracing.String(key, value))
+		}
+	}
+}
