@@ -15,12 +15,8 @@ func (l *look) describe(span trace.Span) {
 	if !span.IsRecording() {
 		return
 	}
-	kind := KindNone
-	if l.kind != 0 {
-		kind = l.kind.String()
-	}
-	p := l.op.properties
-	span.SetAttributes(attribute.String("kind", kind), attribute.String("request", requestLabel(l.op.request)),
+	p, about := l.op.properties, l.about()
+	span.SetAttributes(attribute.String("kind", about.Kind), attribute.String("request", about.Request),
 		tracing.String(logkey.OperationID, l.op.name))
 	for key, value := range map[string]string{
 		logkey.CorrelationRequestID: p.string("correlationRequestId"),
