@@ -23,8 +23,7 @@ func (t *tenure) traceRead(ctx context.Context, read func(context.Context) (feed
 	within, span := t.tracer.Page(ctx)
 	page, err := read(within)
 	switch {
-	case ctx.Err() != nil, err == nil && len(page.Items) == 0 && span.Requests() <= 1:
-		span.Leave()
+	case ctx.Err() != nil, err == nil && len(page.Items) == 0 && span.Requests() <= 1: // nothing to tell
 	case err != nil:
 		span.Tell(ctx, t.spanName("read"), resultError, logkey.Words(err), t.messaging("receive", "read")...)
 	default:

@@ -69,7 +69,7 @@ func stopOnSignal(ctx context.Context, stderr io.Writer, exit func(int)) context
 // run is the whole command but for signals and the process's exit.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	commands := map[string]func() int{
-		"run":     func() int { return serve(ctx, stderr, environ) },
+		"run":     func() int { return serve(ctx, stdout, stderr, environ) },
 		"config":  func() int { return printTo(stdout, stderr, configuration()) },
 		"version": func() int { return printTo(stdout, stderr, version()) },
 		"help":    func() int { return printTo(stdout, stderr, usage) },
@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 }
 
 // serve runs the service. Standard error is its log.
-func serve(ctx context.Context, stderr io.Writer, environ []string) int {
+func serve(ctx context.Context, stdout, stderr io.Writer, environ []string) int {
 	cfg, err := service.Load(environ)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: wrong configuration (see opfeed config):\n%v\n", err)
@@ -116,7 +116,7 @@ func serve(ctx context.Context, stderr io.Writer, environ []string) int {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage
 	}
-	spans := tracing.FromEnvironment(environ, os.Stdout,
+	spans := tracing.FromEnvironment(environ, stdout,
 		tracing.Process{Name: "opfeed", Version: service.ReadBuild().Version, Instance: cfg.Instance}, log)
 	s, err := service.New(cfg, service.Deps{Log: log, Level: level, Tracing: spans.Tracers()})
 	if err != nil {

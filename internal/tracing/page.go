@@ -9,14 +9,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Page is a read of the change feed whose span is made when it is known to be
+// Page is a read of the change feed, whose span is made if Tell says that it is
 // worth one: an idle reader reads four empty pages a second.
 type Page struct {
 	tracer *Tracer
 	began  time.Time
 
 	mu    sync.Mutex
-	over  bool
 	calls []func(context.Context)
 }
 
@@ -35,17 +34,12 @@ func (t *Tracer) Page(ctx context.Context) (context.Context, *Page) {
 }
 
 // add keeps a request until the page is told. One that ends later, of a goroutine
-// of the SDK's, is left out.
+// of azcosmos', is told nowhere.
 func (p *Page) add(call func(context.Context)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.over {
-		p.calls = append(p.calls, call)
-	}
+	p.calls = append(p.calls, call)
 }
-
-// Leave forgets a page that is not worth a span.
-func (p *Page) Leave() { p.end() }
 
 // Requests is how many requests it took so far.
 func (p *Page) Requests() int {
@@ -57,23 +51,17 @@ func (p *Page) Requests() int {
 // Tell makes the span of a page that was read, and those of its requests. failure
 // and words are as in a Call. It returns what others can link to.
 func (p *Page) Tell(ctx context.Context, name, failure, words string, attributes ...attribute.KeyValue) trace.SpanContext {
-	ended, calls := time.Now(), p.end()
+	ended := time.Now()
 	ctx, span := p.tracer.tracer.Start(ctx, name, trace.WithNewRoot(), trace.WithTimestamp(p.began),
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attributes...))
 	if failure != "" {
 		Fail(span, failure, words)
 	}
-	for _, call := range calls {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, call := range p.calls {
 		call(ctx)
 	}
 	span.End(trace.WithTimestamp(ended))
 	return span.SpanContext()
-}
-
-func (p *Page) end() []func(context.Context) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	calls := p.calls
-	p.over, p.calls = true, nil
-	return calls
 }
