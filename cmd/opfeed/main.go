@@ -116,7 +116,7 @@ func serve(ctx context.Context, stdout, stderr io.Writer, environ []string) int 
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
 		return exitUsage
 	}
-	spans := tracing.FromEnvironment(environ, stdout,
+	spans := tracing.FromEnvironment(ctx, environ, stdout,
 		tracing.Process{Name: "opfeed", Version: service.ReadBuild().Version, Instance: cfg.Instance}, log)
 	s, err := service.New(cfg, service.Deps{Log: log, Level: level, Tracing: spans.Tracers()})
 	if err != nil {
@@ -124,7 +124,8 @@ func serve(ctx context.Context, stdout, stderr io.Writer, environ []string) int 
 		return exitUsage
 	}
 	if spans != nil {
-		defer beside(spans.Run)()
+		end := beside(ctx, spans.Run)
+		defer end()
 	}
 	if err := s.Run(ctx); err != nil {
 		_, _ = fmt.Fprintf(stderr, "opfeed: %v\n", err)
@@ -133,9 +134,10 @@ func serve(ctx context.Context, stdout, stderr io.Writer, environ []string) int 
 	return exitOK
 }
 
-// beside runs something until the function that it returns is called.
-func beside(run func(context.Context) error) (end func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// beside runs something until the function that it returns is called, also when ctx
+// has ended before.
+func beside(ctx context.Context, run func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var group conc.WaitGroup
 	group.Go(func() { _ = run(ctx) })
 	return func() {

@@ -97,8 +97,8 @@ func (w *traced) tree(which func(tracetest.SpanStub) bool, keys ...attribute.Key
 	all := w.spans.GetSpans()
 	slices.SortStableFunc(all, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
 	var b strings.Builder
-	var print func(s tracetest.SpanStub, depth int)
-	print = func(s tracetest.SpanStub, depth int) {
+	var line func(s tracetest.SpanStub, depth int)
+	line = func(s tracetest.SpanStub, depth int) {
 		fmt.Fprintf(&b, "%s%s", strings.Repeat("  ", depth), s.Name)
 		for _, key := range keys {
 			if v := value(s, key); v.Type() != attribute.EMPTY {
@@ -111,13 +111,13 @@ func (w *traced) tree(which func(tracetest.SpanStub) bool, keys ...attribute.Key
 		b.WriteString("\n")
 		for _, child := range all {
 			if child.Parent.SpanID() == s.SpanContext.SpanID() {
-				print(child, depth+1)
+				line(child, depth+1)
 			}
 		}
 	}
 	for _, s := range all {
 		if !s.Parent.IsValid() && which(s) {
-			print(s, 0)
+			line(s, 0)
 		}
 	}
 	return b.String()

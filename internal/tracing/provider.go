@@ -38,7 +38,7 @@ type Provider struct {
 // itself, too. So there is one provider in a process, and FromEnvironment gives
 // log to the SDK, which would write to standard error what it finds wrong, with
 // the values of headers.
-func FromEnvironment(environ []string, console io.Writer, process Process, log *zap.Logger) *Provider {
+func FromEnvironment(ctx context.Context, environ []string, console io.Writer, process Process, log *zap.Logger) *Provider {
 	names, err := wanted(environ)
 	if err != nil {
 		log.Warn("environment of tracing is wrong, nothing is traced", zap.Error(err))
@@ -49,7 +49,7 @@ func FromEnvironment(environ []string, console io.Writer, process Process, log *
 	logSDK(log)
 	var exporters []*exporter
 	for _, name := range names {
-		target, err := newExporter(name, console)
+		target, err := newExporter(ctx, name, console)
 		if err != nil {
 			log.Warn("exporter of traces cannot be made", zap.String("exporter", name), zap.String("error", Text(err.Error())))
 			continue
@@ -59,23 +59,23 @@ func FromEnvironment(environ []string, console io.Writer, process Process, log *
 	if len(exporters) == 0 {
 		return nil
 	}
-	return newProvider(exporters, sdktrace.WithResource(describe(process, log)))
+	return newProvider(exporters, sdktrace.WithResource(describe(ctx, process, log)))
 }
 
 func newProvider(exporters []*exporter, options ...sdktrace.TracerProviderOption) *Provider {
 	return &Provider{tracers: sdktrace.NewTracerProvider(options...), exporters: exporters, running: make(chan struct{})}
 }
 
-func newExporter(name string, console io.Writer) (sdktrace.SpanExporter, error) {
+func newExporter(ctx context.Context, name string, console io.Writer) (sdktrace.SpanExporter, error) {
 	if name == exporterConsole {
 		return stdouttrace.New(stdouttrace.WithWriter(console))
 	}
-	return otlptracehttp.New(context.Background()) // makes no connection yet
+	return otlptracehttp.New(ctx) // makes no connection yet
 }
 
 // describe is the resource: what the environment says goes first.
-func describe(process Process, log *zap.Logger) *resource.Resource {
-	r, err := resource.New(context.Background(),
+func describe(ctx context.Context, process Process, log *zap.Logger) *resource.Resource {
+	r, err := resource.New(ctx,
 		resource.WithSchemaURL(semconv.SchemaURL),
 		resource.WithAttributes(semconv.ServiceName(process.Name), semconv.ServiceVersion(process.Version),
 			semconv.ServiceInstanceID(process.Instance)),

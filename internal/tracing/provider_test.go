@@ -58,7 +58,7 @@ func newCollector(t *testing.T) *collector {
 // ran runs a provider of this process's environment around some work.
 func ran(t *testing.T, log *zap.Logger, work func(trace.TracerProvider)) {
 	t.Helper()
-	p := FromEnvironment(os.Environ(), io.Discard, Process{Name: "opfeed", Version: "v1", Instance: "replica-1"}, log)
+	p := FromEnvironment(t.Context(), os.Environ(), io.Discard, Process{Name: "opfeed", Version: "v1", Instance: "replica-1"}, log)
 	if p == nil {
 		t.Fatal("nothing is traced")
 	}
@@ -127,7 +127,7 @@ func TestSamplerOfTheEnvironment(t *testing.T) {
 func TestConsole(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "console")
 	var out strings.Builder
-	p := FromEnvironment(os.Environ(), &out, Process{Name: "opfeed"}, zap.NewNop())
+	p := FromEnvironment(t.Context(), os.Environ(), &out, Process{Name: "opfeed"}, zap.NewNop())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error)
@@ -144,7 +144,7 @@ func TestConsole(t *testing.T) {
 // TestOffIsNothing: no provider, no goroutine, no span.
 func TestOffIsNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	p := FromEnvironment([]string{"PATH=/bin"}, io.Discard, Process{}, zap.NewNop())
+	p := FromEnvironment(t.Context(), []string{"PATH=/bin"}, io.Discard, Process{}, zap.NewNop())
 	if p != nil || p.Tracers() != nil || New(p.Tracers(), "x") != nil {
 		t.Errorf("have %v", p)
 	}
@@ -153,6 +153,9 @@ func TestOffIsNothing(t *testing.T) {
 	}
 	if New(nil, "x").Wants(t.Context()) {
 		t.Error("a nil tracer wants requests")
+	}
+	if n := testing.AllocsPerRun(100, func() { New(nil, "x").Wants(t.Context()) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 	goleak.VerifyNone(t, before)
 }
