@@ -32,7 +32,7 @@ func TestRunSendsSpans(t *testing.T) {
 	const document = `{"id":"op","partitionKey":"sub","resourceType":"Microsoft.RedHatOpenShift/hcpOperationStatuses",
 		"properties":{"request":"Create","status":"Accepted","internalId":"","correlationRequestId":"c0rrelation"}}`
 	environ := []string{"OPFEED_COSMOS_ENDPOINT=" + cosmos.URL, "OPFEED_COSMOS_KEY=" + cosmosemu.WellKnownKey, "OPFEED_COSMOS_DATABASE=db",
-		"OPFEED_CS_URL=" + clusters.URL, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_INSTANCE=replica-1"}
+		"OPFEED_CS_URL=" + clusters.URL, "OPFEED_LISTEN=127.0.0.1:0", "OPFEED_ADMIN_LISTEN=none", "OPFEED_INSTANCE=replica-1"}
 	cfg, err := service.LoadForCommand(environ)
 	if err != nil {
 		t.Fatal(err)

@@ -10,17 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// notYet are metrics that rules and dashboard name and the service does not emit
-// yet. What is in it is not checked.
-var notYet = []string{
-	"opfeed_feed_reads_total", "opfeed_feed_staleness_seconds", "opfeed_ranges_uncovered", "opfeed_feed_oldest_unhandled_seconds",
-	"opfeed_reader_blocked_seconds_total", "opfeed_list_duration_seconds_bucket", "opfeed_quarantined_total",
-	"opfeed_operation_duration_seconds_bucket", "opfeed_lock_wait_seconds_bucket",
-	"opfeed_lock_hold_seconds_bucket", "opfeed_lock_hold_seconds_count",
-	"opfeed_cosmos_request_duration_seconds_bucket", "opfeed_cosmos_request_units_budget",
-	"OPFEED_COSMOS_RU_BUDGET",
-}
-
 // targetLabels are what Prometheus adds to each series; of job and instance it
 // always does, of the others in Kubernetes.
 var targetLabels = []string{"job", "instance", "namespace", "pod"}
@@ -81,9 +70,6 @@ func (c catalogue) problems(query string) (found []string) {
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	for _, s := range q.selectors {
 		labels, ok := c[s.metric]
-		if slices.Contains(notYet, s.metric) {
-			continue
-		}
 		if !ok {
 			say("nothing emits %s", s.metric)
 			continue
@@ -114,7 +100,7 @@ func (c catalogue) problems(query string) (found []string) {
 		if slices.Contains(targetLabels, label) {
 			continue
 		}
-		if !slices.ContainsFunc(q.selectors, func(s selector) bool { _, ok := c[s.metric][label]; return ok || slices.Contains(notYet, s.metric) }) {
+		if !slices.ContainsFunc(q.selectors, func(s selector) bool { _, ok := c[s.metric][label]; return ok }) {
 			say("no metric has the label %s, by which series are matched", label)
 		}
 	}
@@ -128,7 +114,7 @@ func (c catalogue) unproven(query string) (found []string) {
 		return []string{err.Error()}
 	}
 	for _, s := range q.selectors {
-		if !slices.Contains(notYet, s.metric) && len(c.without(s.metric).problems(query)) == 0 {
+		if len(c.without(s.metric).problems(query)) == 0 {
 			found = append(found, s.metric)
 		}
 	}
