@@ -16,8 +16,8 @@ func promtool(t *testing.T, args ...string) *exec.Cmd {
 	path, err := exec.LookPath("promtool")
 	switch {
 	case err == nil:
-	case os.Getenv("OPFEED_REQUIRE_TOOLS") == "1":
-		t.Fatalf("promtool is missing, and OPFEED_REQUIRE_TOOLS is 1: %v", err)
+	case os.Getenv("REQUIRE_TOOLS") == "1":
+		t.Fatalf("promtool is missing, and REQUIRE_TOOLS is 1: %v", err)
 	default:
 		t.Skip("SKIPPED: promtool is missing: apt-get install prometheus")
 	}

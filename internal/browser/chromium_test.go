@@ -56,8 +56,8 @@ func program(t *testing.T) string {
 			return path
 		}
 	}
-	if os.Getenv("OPFEED_REQUIRE_TOOLS") == "1" {
-		t.Fatal("no chromium: OPFEED_REQUIRE_TOOLS=1 asks for it (Debian: apt-get install chromium)")
+	if os.Getenv("REQUIRE_TOOLS") == "1" {
+		t.Fatal("no chromium: REQUIRE_TOOLS=1 asks for it (Debian: apt-get install chromium)")
 	}
 	t.Skip("SKIPPED: the status page is not tested, there is no chromium (Debian: apt-get install chromium)")
 	return ""
