@@ -73,7 +73,7 @@ var (
 	metricRow = regexp.MustCompile("(?m)^\\| `(opfeed_\\w+)` \\| (\\w+) \\|([^|]*)\\|[^|]+\\|[^|]+\\|[^|]+\\|$")
 	labelRow  = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| ([^|]+) \\|$")
 	label     = regexp.MustCompile("`(\\w+)`(?: \\(([^)]*)\\))?")
-	row       = regexp.MustCompile("(?m)^\\| `opfeed_")
+	tableRow  = regexp.MustCompile("(?m)^\\| `opfeed_")
 )
 
 func readMetricsPage(t *testing.T) metricsPage {
@@ -98,7 +98,7 @@ func readMetricsPage(t *testing.T) metricsPage {
 		}
 		page.families[m[1]] = f
 	}
-	if n := len(row.FindAllString(tables, -1)); n != len(page.families) {
+	if n := len(tableRow.FindAllString(tables, -1)); n != len(page.families) {
 		t.Fatalf("%d of %d rows are read", len(page.families), n)
 	}
 	for _, m := range labelRow.FindAllStringSubmatch(labels, -1) {
