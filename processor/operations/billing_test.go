@@ -374,6 +374,7 @@ func TestBillingRefused(t *testing.T) {
 						r.drive(ch)
 						ch = r.delete("newest")
 					}
+					synctest.Wait() // azcosmos looks for regions aside
 					r.cosmos.reply = func(req *http.Request) *http.Response {
 						if !c.match(req) {
 							return nil
