@@ -149,9 +149,9 @@ func newGaugeCollector(gather func() gauges) *gaugeCollector {
 			desc("opfeed_changes_pending", "Changes that are due again later."),
 			desc("opfeed_changes_left_alone", "Changes left alone at their version."),
 			desc("opfeed_changes_quarantined", "Documents in quarantine."),
-			desc("opfeed_changes_oldest_waiting_seconds", "How long the change that has waited longest for a step has waited."),
+			desc("opfeed_changes_oldest_waiting_seconds", "How long the change that has waited longest for a step has waited, but for those aside."),
 			desc("opfeed_changes_longest_running_seconds", "How long the longest step under way has run."),
-			desc("opfeed_sweep_overdue_seconds", "How late the next step of the most overdue pending change is."),
+			desc("opfeed_sweep_overdue_seconds", "How late the next step of the most overdue pending change is, but for those aside."),
 			desc("opfeed_dispatch_document_bytes", "Documents kept in memory for changes that wait or are pending."),
 		}}
 }

@@ -116,3 +116,25 @@ func TestOverdue(t *testing.T) {
 		}
 	})
 }
+
+// Looks aside that wait for a place, since whoever they tell hangs, are no work that
+// is left undone here.
+func TestAsidesAreNotOverdue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := run(t, dispatch.Config{Aside: dispatch.NewGate(1)}, func(ctx context.Context, c dispatch.Change) (dispatch.Apply, error) {
+			if c.Aside {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return apply(dispatch.Outcome{Verdict: dispatch.Again, Aside: true, After: time.Second}), nil
+		})
+		for _, id := range []string{"hangs", "waits"} {
+			b.submit(version("s", id, "1"))
+		}
+		time.Sleep(time.Minute)
+		if s := b.d.Stats(); s.Waiting != 1 || s.Running != 1 || s.OldestWaiting != 0 || s.Overdue != 0 {
+			t.Errorf("stats: %+v", s)
+		}
+	})
+}

@@ -16,9 +16,9 @@ type Stats struct {
 	Labels      map[string]int // pending, waiting and running keys by Outcome.Label, "New" before the first step
 	Memory      int64          // bytes of documents kept for waiting and pending keys
 
-	OldestWaiting  time.Duration // how long the first of them has waited; 0: none waits
+	OldestWaiting  time.Duration // how long the first of them has waited, but for those aside; 0: none waits
 	LongestRunning time.Duration // how long the longest step under way has run
-	Overdue        time.Duration // how late the most overdue of the pending is; 0: none is
+	Overdue        time.Duration // how late the most overdue of the pending is, but for those aside; 0: none is
 }
 
 // Stats returns the counts of this moment.
@@ -31,6 +31,9 @@ func (d *Dispatcher) Stats() Stats {
 		switch {
 		case e.state == waiting:
 			s.Waiting++
+			if e.lane() == asides { // held up by whoever it tells, not by too much work
+				break
+			}
 			s.OldestWaiting = max(s.OldestWaiting, now.Sub(e.since))
 			if e.change.Source == Due {
 				s.Overdue = max(s.Overdue, now.Sub(e.due))
