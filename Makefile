@@ -36,7 +36,7 @@ test: ## all tests with the race detector, then each kill, fault, cluster and mu
 lint: ## gofmt, go vet, golangci-lint (installed into bin/ if missing)
 	@files="$$(gofmt -l .)" || exit 1; if [ -n "$$files" ]; then echo "gofmt: not formatted:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
-	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && GOLANGCI_LINT_CACHE="$(CURDIR)/bin/lint-cache" "$$lint" run --timeout 10m
+	@lint="$$(.ci/golangci-lint $(GOLANGCI_LINT_VERSION))" && echo "$$lint run" && GOLANGCI_LINT_CACHE="$(CURDIR)/bin/lint-cache" "$$lint" run --allow-parallel-runners --timeout 10m
 
 faults: ## the service for a simulated hour under each fault in turn: about 6 minutes of two idle cores
 	@set -o pipefail; $(GO) test -timeout 3h -v -run TestHours ./internal/system -faults.for=1h | grep -v '^=== \|^ *logger.go'
