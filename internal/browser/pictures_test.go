@@ -12,7 +12,7 @@ var pictures = flag.String("pictures", "", "a folder for pictures of the page")
 // TestPictures writes what docs/status-page.md shows, if asked to.
 func TestPictures(t *testing.T) {
 	if *pictures == "" {
-		t.Skip("only with -pictures")
+		t.Skip("SKIPPED: writes pictures, only with -pictures")
 	}
 	s := serve(t, typical)
 	p := start(t).open(t)

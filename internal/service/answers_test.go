@@ -104,7 +104,7 @@ var answers = []string{
 // need beside two pages that ask without a pause.
 func TestAnswers(t *testing.T) {
 	if !*measured {
-		t.Skip("only when asked for: make answers")
+		t.Skip("SKIPPED: measures only when asked to, make answers")
 	}
 	for _, count := range []int{10_000, 40_000} {
 		s := laden(t, count)

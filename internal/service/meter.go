@@ -48,8 +48,8 @@ type Usage struct {
 }
 
 // meter is an azcore policy that counts and times requests and counts request units,
-// by container and purpose, and remembers whether Cosmos DB answers. It sits below the retries, since every
-// try is charged and a throttled one must be seen.
+// by container and purpose, and remembers whether Cosmos DB answers. It sits below
+// the retries, since every try is charged and a throttled one must be seen.
 type meter struct {
 	roles    map[string]string // of the containers, by name
 	units    *prometheus.CounterVec
