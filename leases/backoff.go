@@ -2,7 +2,6 @@ package leases
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,31 +10,36 @@ import (
 )
 
 // backoff doubles a wait from first to most, and takes a random half off. The
-// zero value is no backoff; use newBackoff.
+// zero value is no backoff; use Manager.backoff.
 type backoff struct {
 	first, most, now time.Duration
+	chance           chance
 }
 
-func newBackoff(first, most time.Duration) backoff {
-	return backoff{first: first, most: most, now: first}
+// chance draws from 0 to less than its argument, which is positive. Several
+// goroutines may ask it at once.
+type chance func(time.Duration) time.Duration
+
+func (m *Manager) backoff(first, most time.Duration) backoff {
+	return backoff{first: first, most: most, now: first, chance: m.chance}
 }
 
 // next gives the wait before the next try after err. A server that names a time
 // is obeyed, up to most.
 func (b *backoff) next(err error) time.Duration {
-	wait := jitter(b.now)
+	wait := b.now
+	if half := b.now / 2; half > 0 {
+		wait = half + b.chance(half)
+	}
 	b.now = min(2*b.now, b.most)
 	return max(wait, min(retryAfter(err), b.most))
 }
 
 func (b *backoff) reset() { b.now = b.first }
 
-// jitter gives half of d to d.
-func jitter(d time.Duration) time.Duration {
-	if d <= 1 {
-		return d
-	}
-	return d/2 + rand.N(d/2)
+// spread gives d ± a tenth, so that replicas do not march in step.
+func (m *Manager) spread(d time.Duration) time.Duration {
+	return d - d/10 + m.chance(d/5+1)
 }
 
 // retryAfter reads what a throttled reply asks for; 0 when it asks for nothing.

@@ -16,7 +16,8 @@ type deafness struct {
 	until time.Time // take nothing, ask for nothing, do not be counted
 }
 
-// longDeaf is how long after a rest it is forgotten.
+// longDeaf is how long after a rest it is forgotten. A rest that ended since nobody
+// else was there is forgotten with the first reply.
 const longDeaf = 10 * time.Minute
 
 // listen looks in the listing for acquisitions and renewals of ours whose reply did

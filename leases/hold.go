@@ -61,7 +61,7 @@ func (m *Manager) hold(ctx context.Context, d Document, serve Serve) {
 	}, loseStop)
 	m.hand(lease.ID, t)
 	w := &writer{m: m, t: t, log: log, stored: lease,
-		retry: newBackoff(250*time.Millisecond, min(2*time.Second, m.cfg.RenewInterval))}
+		retry: m.backoff(250*time.Millisecond, min(2*time.Second, m.cfg.RenewInterval))}
 	m.serve(ctx, stop, work, w, started, serve)
 }
 
@@ -115,7 +115,7 @@ func (m *Manager) rest(w *writer, acquired time.Time, err error) {
 	m.mu.Lock()
 	r, known := m.resting[id]
 	if !known || time.Since(acquired) > m.cfg.Expiry {
-		r.retry, r.logged = newBackoff(time.Second, m.cfg.Expiry), ""
+		r.retry, r.logged = m.backoff(time.Second, m.cfg.Expiry), ""
 	}
 	before := r.logged
 	r.logged = failure(err)

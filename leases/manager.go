@@ -29,6 +29,7 @@ type Manager struct {
 	page    string
 	ranges  func(context.Context) ([]Range, error)
 	now     func() time.Time
+	chance  chance
 	log     *zap.Logger
 	metrics metrics
 
@@ -95,6 +96,7 @@ func NewManager(cfg Config, deps Deps) (*Manager, error) {
 		page:    deps.Page,
 		ranges:  deps.Ranges,
 		now:     deps.Now,
+		chance:  mathrand.N[time.Duration],
 		log:     cmp.Or(deps.Log, zap.NewNop()),
 		tenures: map[string]*Tenure{},
 		resting: map[string]rest{},
@@ -337,9 +339,4 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-// spread gives d ± a tenth, so that replicas do not march in step.
-func spread(d time.Duration) time.Duration {
-	return d - d/10 + mathrand.N(d/5+1)
 }

@@ -320,7 +320,7 @@ func TestSessions(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	b := newBackoff(100*time.Millisecond, time.Second)
+	b := (&Manager{chance: seeded(1, "a")}).backoff(100*time.Millisecond, time.Second)
 	for _, ms := range []int{100, 200, 400, 800, 1000, 1000} {
 		most := time.Duration(ms) * time.Millisecond
 		if got := b.next(errors.New("x")); got < most/2 || got > most {

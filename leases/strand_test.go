@@ -90,13 +90,25 @@ func TestSlowHostStrandsNothing(t *testing.T) {
 	}
 }
 
+// inWorlds runs f under each of some seeds.
+func inWorlds(t *testing.T, seeds uint64, f func(w *world)) {
+	t.Helper()
+	for seed := range seeds {
+		inWorld(t, func(w *world) { w.seed = seed; f(w) })
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+			return
+		}
+	}
+}
+
 // A host leaves the leases to others for a while, since it heard of none that it
 // took. It must not go on with that when the others are gone.
 func TestDeafHostIsTheLastOne(t *testing.T) {
 	for _, how := range []string{"dies", "leaves"} {
 		for _, lasts := range []time.Duration{30 * time.Second, 2 * time.Minute, 6 * time.Minute} {
 			t.Run(how+lasts.String(), func(t *testing.T) {
-				inWorld(t, func(w *world) {
+				inWorlds(t, 3, func(w *world) {
 					w.sixRanges()
 					a := w.process("a").start(nil)
 					time.Sleep(10 * time.Second)
@@ -134,8 +146,9 @@ func TestDeafHostIsTheLastOne(t *testing.T) {
 // A host that holds leases hears of no reply in time any more, though what it sends
 // arrives: the other has its ranges within two expiries.
 func TestHostTurnsDeaf(t *testing.T) {
-	for n := range 6 {
+	for seed := range uint64(6) {
 		inWorld(t, func(w *world) {
+			w.seed = seed
 			w.sixRanges()
 			var deaf atomic.Bool
 			a := w.process("a", slow(w, func(r *http.Request) time.Duration {
@@ -146,11 +159,11 @@ func TestHostTurnsDeaf(t *testing.T) {
 			})).start(nil)
 			time.Sleep(5 * time.Second)
 			b := w.process("b").start(nil)
-			time.Sleep(15*time.Second + time.Duration(n)*300*time.Millisecond)
+			time.Sleep(15*time.Second + time.Duration(seed)*300*time.Millisecond)
 			deaf.Store(true)
 			for token, d := range w.longest(time.Minute, a, b) {
 				if d > 20*time.Second {
-					t.Errorf("range %s was served by nobody for %s", token, d)
+					t.Errorf("seed %d: range %s was served by nobody for %s", seed, token, d)
 				}
 			}
 			a.cancel()
@@ -165,7 +178,7 @@ func TestHostTurnsDeaf(t *testing.T) {
 func TestOneDeafAfterTheOther(t *testing.T) {
 	for _, lasts := range []time.Duration{2 * time.Minute, 6 * time.Minute} {
 		t.Run(lasts.String(), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inWorlds(t, 3, func(w *world) {
 				w.sixRanges()
 				var deaf [2]atomic.Bool
 				var hosts []*process

@@ -26,7 +26,7 @@ var (
 // It tries until it is done, the lease is lost or turns out to be current, or
 // leaving ends: then it is given back as it is.
 func (w *writer) succeed(ctx, leaving context.Context) error {
-	retry := newBackoff(250*time.Millisecond, 2*time.Second)
+	retry := w.m.backoff(250*time.Millisecond, 2*time.Second)
 	for {
 		// The last position, and time for the rest of it.
 		result, wait := w.attempt(ctx, false)

@@ -52,19 +52,19 @@ type sighting struct {
 func newWatch(m *Manager) *watch {
 	return &watch{
 		m:       m,
-		retry:   newBackoff(200*time.Millisecond, 5*time.Second),
-		asking:  newBackoff(5*time.Second, 2*time.Minute),
+		retry:   m.backoff(200*time.Millisecond, 5*time.Second),
+		asking:  m.backoff(5*time.Second, 2*time.Minute),
 		seen:    map[string]sighting{},
 		present: map[string]present{},
 		logged:  map[string]bool{},
-		deaf:    deafness{retry: newBackoff(3*m.cfg.Expiry, 5*time.Minute)},
+		deaf:    deafness{retry: m.backoff(3*m.cfg.Expiry, 5*time.Minute)},
 	}
 }
 
 // round lists the leases, creates what is missing, does what Plan says, and says
 // how long to wait before the next one.
 func (w *watch) round(ctx context.Context, take func(d Document, outdated bool), request func(Document)) time.Duration {
-	wait := spread(w.m.cfg.AcquireInterval)
+	wait := w.m.spread(w.m.cfg.AcquireInterval)
 	w.announce(ctx)
 	list, hosts, err := w.list(ctx)
 	listed := err == nil

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,12 +34,14 @@ const testPrefix = "opfeedacct.test_AAAAAA==_AAAAAAAAAAA="
 // world is one account with a lease container, as several processes see it.
 type world struct {
 	t      *testing.T
+	seed   uint64 // decides what the processes draw
 	server http.Handler
 	host   string
 	// store is a client that nothing disturbs.
 	store   *Store
 	raw     *azcosmos.ContainerClient
 	ranges  []Range
+	started int // processes
 	mu      sync.Mutex
 	written []Document // every lease version that was stored through a wire
 }
@@ -44,6 +50,19 @@ type world struct {
 func inWorld(t *testing.T, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(newWorld(t)) })
+}
+
+// seeded draws for one process. Which of its goroutines draws first is not decided.
+func seeded(seed uint64, process string) chance {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, process)
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, h.Sum64()))
+	return func(n time.Duration) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(random.Int64N(int64(n)))
+	}
 }
 
 // hosts makes the host of every account another: azcosmos caches by host for
@@ -173,6 +192,9 @@ func (w *world) process(name string, edit ...func(*Config, *Deps)) *process {
 	if p.m, err = NewManager(cfg, deps); err != nil {
 		w.t.Fatal(err)
 	}
+	w.started++
+	draw := seeded(w.seed, fmt.Sprintf("%s %d", name, w.started))
+	p.m.chance, p.m.self.StartID = draw, fmt.Sprintf("%016X%d", uint64(draw(math.MaxInt64)), w.started)
 	return p
 }
 
