@@ -36,7 +36,8 @@ type document struct {
 	ts         int64
 	lsn        int64
 
-	parsed atomic.Pointer[any] // by value, see decodedItems
+	parsed atomic.Pointer[any]   // by value, see decodedItems
+	texts  atomic.Pointer[texts] // by mentions
 }
 
 var systemProperties = []string{"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"}

@@ -20,6 +20,7 @@ type page struct {
 	documents [][]byte
 	bytes     int
 	next      *continuation // nil: the end
+	wanted    []uint32      // hashes of Statement.Mentions; nil: not known yet
 }
 
 // runQuery answers with one page. Rows come in the order of creation, or in
@@ -148,9 +149,16 @@ func (s *Server) queryReply(x *exchange, rid, list string, pg *page, charge floa
 	return r
 }
 
-// matches does not decode a document that no WHERE wants to see.
+// matches does not decode a document that no WHERE wants to see, nor one that the
+// WHERE cannot be true for.
 func (pg *page) matches(d *document) bool {
-	return !pg.statement.Filters() || pg.statement.Matches(d.value())
+	if !pg.statement.Filters() {
+		return true
+	}
+	if pg.wanted == nil {
+		pg.wanted = hashes(pg.statement.Mentions())
+	}
+	return d.mentions(pg.wanted) && pg.statement.Matches(d.value())
 }
 
 // shows reports whether a document that matches is a row.

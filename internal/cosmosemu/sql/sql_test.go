@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -240,6 +241,36 @@ func TestRefused(t *testing.T) {
 	for _, bad := range []map[string]any{{"@n": 1.0}, {"@a": 1.0}, {"@n": "1", "@a": 1.0}, {"@n": -1.0, "@a": 1.0}} {
 		if _, err := parsed.Bind(bad, now); err == nil {
 			t.Errorf("bound with %v", bad)
+		}
+	}
+}
+
+// TestMentions holds that what is demanded is the least of what could match.
+func TestMentions(t *testing.T) {
+	for query, want := range map[string]string{
+		"SELECT * FROM c":                                                               "[]",
+		"SELECT * FROM c WHERE c.a = 'x'":                                               "[x]",
+		"SELECT * FROM c WHERE 'x' = c.a.b":                                             "[x]",
+		"SELECT * FROM c WHERE c.a = 1":                                                 "[]",
+		"SELECT * FROM c WHERE c.a != 'x'":                                              "[]",
+		"SELECT * FROM c WHERE c._etag = 'x'":                                           "[]",
+		"SELECT * FROM c WHERE c = 'x'":                                                 "[]",
+		"SELECT * FROM c WHERE NOT (c.a = 'x')":                                         "[]",
+		"SELECT * FROM c WHERE LOWER(c.a) = 'x'":                                        "[]",
+		"SELECT * FROM c WHERE c.a = 'x' OR c.b = 'y'":                                  "[x y]",
+		"SELECT * FROM c WHERE c.a = 'x' OR c.b > 1":                                    "[]",
+		"SELECT * FROM c WHERE c.b > 1 AND c.a = 'x'":                                   "[x]",
+		"SELECT * FROM c WHERE c.a = 'x' AND c.b = 'y'":                                 "[x]",
+		"SELECT * FROM c WHERE (STRINGEQUALS(c.a, 'x', true) OR c.b = 'y') AND c.n = 1": "[x y]",
+		"SELECT * FROM c WHERE STRING_EQUALS('x', c.a)":                                 "[x]",
+		"SELECT * FROM c WHERE STRINGEQUALS(c.a, c.b)":                                  "[]",
+		"SELECT * FROM c WHERE STARTSWITH(c.a, 'x/', true)":                             "[x/]",
+		"SELECT * FROM c WHERE STARTSWITH(c.a, 'x')":                                    "[]",
+		"SELECT * FROM c WHERE STARTSWITH('x/', c.a)":                                   "[]",
+		"SELECT * FROM c WHERE CONTAINS(c.a, 'x')":                                      "[]",
+	} {
+		if got := fmt.Sprint(bind(t, query).Mentions()); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
 }

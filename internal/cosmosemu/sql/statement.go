@@ -3,6 +3,7 @@ package sql
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -173,6 +174,64 @@ func (s *Statement) equals(e expression, names []string) (any, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Mentions returns texts of which WHERE demands one: no document matches that has
+// none of them, whatever the case of its letters, as the value of some property
+// that is not the system's or, if the text ends with a slash, as the beginning of
+// one. None: there is no such demand.
+func (s *Statement) Mentions() []string {
+	if s.query.where == nil {
+		return nil
+	}
+	return s.mentions(s.query.where)
+}
+
+func (s *Statement) mentions(e expression) []string {
+	switch e := e.(type) {
+	case and:
+		if left := s.mentions(e.left); left != nil {
+			return left
+		}
+		return s.mentions(e.right)
+	case or:
+		left, right := s.mentions(e.left), s.mentions(e.right)
+		if left == nil || right == nil {
+			return nil
+		}
+		return slices.Concat(left, right)
+	case binary:
+		if e.operator == "=" {
+			return s.mentioned(e.left, e.right)
+		}
+	case call:
+		switch e.function.name {
+		case "STRINGEQUALS":
+			return s.mentioned(e.arguments[0], e.arguments[1])
+		case "STARTSWITH":
+			if !isConstant(e.arguments[1]) {
+				return nil
+			}
+			if texts := s.mentioned(e.arguments[0], e.arguments[1]); len(texts) == 1 && strings.HasSuffix(texts[0], "/") {
+				return texts
+			}
+		}
+	}
+	return nil
+}
+
+// mentioned is the text that one side has to be if the other is a property.
+func (s *Statement) mentioned(a, b expression) []string {
+	for _, sides := range [][2]expression{{a, b}, {b, a}} {
+		names, ok := path(sides[0])
+		if !ok || len(names) == 0 || strings.HasPrefix(names[0], "_") || !isConstant(sides[1]) {
+			continue
+		}
+		if value, ok := sides[1].eval(s.row(nil)).(string); ok {
+			return []string{value}
+		}
+	}
+	return nil
 }
 
 func isConstant(e expression) bool {
