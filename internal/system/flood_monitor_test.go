@@ -82,6 +82,10 @@ scrape_configs:
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+	f.until("Prometheus has seen the replicas", func() bool {
+		up := m.line(time.Now(), time.Now(), "sum(up)")
+		return len(up) == 1 && up[0].value == float64(len(f.seats)) && len(m.firing()) == 0
+	})
 	return m
 }
 

@@ -36,6 +36,7 @@ func (f *flooded) report(v verdict) *floodReport {
 	r.rows = append(r.rows, r.pickupRow())
 	r.rows = append(r.rows, r.memoryRows()...)
 	r.rows = append(r.rows, r.probeRows()...)
+	r.rows = append(r.rows, r.scrapeRow())
 	for _, p := range f.monitor.line(f.began, f.ended, `sum(rate(opfeed_steps_total[10s]))`) {
 		r.steps = max(r.steps, p.value)
 	}
@@ -100,7 +101,7 @@ func (r *floodReport) memoryRows() (rows []row) {
 
 func (r *floodReport) probeRows() (rows []row) {
 	f := r.f
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/healthz", "/readyz"} {
 		a := f.prober.of(path, f.began, f.ended)
 		seen := fmt.Sprintf("%d of %d, the longest after %s", a.asked-a.none, a.asked, seconds(a.longest))
 		rows = append(rows, row{
@@ -124,6 +125,27 @@ func (r *floodReport) probeRows() (rows []row) {
 		})
 	}
 	return rows
+}
+
+// scrapeRow is what Prometheus itself met when it asked for the metrics.
+func (r *floodReport) scrapeRow() row {
+	missed, longest, asked := 0, 0., 0
+	for _, s := range r.f.monitor.over(r.f.began, r.f.ended, `up`) {
+		for _, p := range s.points {
+			if asked++; p.value != 1 {
+				missed++
+			}
+		}
+	}
+	for _, s := range r.f.monitor.over(r.f.began, r.f.ended, `scrape_duration_seconds`) {
+		for _, p := range s.points {
+			longest = max(longest, p.value)
+		}
+	}
+	return row{
+		what: "/metrics answers", seen: fmt.Sprintf("%d of %d, the longest after %.2f s", asked-missed, asked, longest),
+		bound: "always, ≤ " + seconds(probeLimit), ok: asked > 0 && missed == 0 && longest <= probeLimit.Seconds(),
+	}
 }
 
 // table is the report for people.
