@@ -41,12 +41,12 @@ func (d *document) value() any {
 func (k *decodedItems) keep(d *document) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.items = append(k.items, d)
-	for k.bytes += d.size(); k.bytes > maxDecoded; {
+	for k.bytes += d.size(); k.bytes > maxDecoded && len(k.items) > 0; {
 		i, last := rand.IntN(len(k.items)), len(k.items)-1
 		k.bytes -= k.items[i].size()
 		k.items[i].parsed.Store(nil)
 		k.items[i], k.items[last] = k.items[last], nil
 		k.items = k.items[:last]
 	}
+	k.items = append(k.items, d)
 }
