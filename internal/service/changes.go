@@ -12,9 +12,9 @@ import (
 // changesCollector counts the operations that have not come to an end when the
 // metrics are read.
 type changesCollector struct {
-	gather         func() []status.Change
-	count, age     *prometheus.Desc
-	kindsByRequest [][2]string
+	gather           func() []status.Change
+	count, age, owed *prometheus.Desc
+	kindsByRequest   [][2]string
 }
 
 func newChangesCollector(gather func() []status.Change) *changesCollector {
@@ -26,6 +26,8 @@ func newChangesCollector(gather func() []status.Change) *changesCollector {
 		age: prometheus.NewDesc("opfeed_operation_oldest_seconds",
 			"Time since the start of the oldest operation in the held ranges that has not come to an end; 0: there is none.",
 			[]string{"kind", "request"}, nil),
+		owed: prometheus.NewDesc("opfeed_notifications_owed",
+			"Operations that have ended and whose outcome ARM is still to be told, in the held ranges.", nil, nil),
 		kindsByRequest: operations.KindsByRequest(),
 	}
 }
@@ -34,11 +36,12 @@ func newChangesCollector(gather func() []status.Change) *changesCollector {
 func (c *changesCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.count
 	ch <- c.age
+	ch <- c.owed
 }
 
 // Collect implements prometheus.Collector.
 func (c *changesCollector) Collect(ch chan<- prometheus.Metric) {
-	now := time.Now()
+	now, owed := time.Now(), 0
 	counts, ages := map[[3]string]int{}, map[[2]string]time.Duration{}
 	for _, labels := range c.kindsByRequest {
 		ages[labels] = 0
@@ -49,10 +52,15 @@ func (c *changesCollector) Collect(ch chan<- prometheus.Metric) {
 			kind, request = operations.KindNone, operations.RequestOther
 		}
 		counts[[3]string{kind, request, o.State}]++
-		if labels := [2]string{kind, request}; o.State != operations.LabelOwed && !o.Began.IsZero() {
+		labels := [2]string{kind, request}
+		switch {
+		case o.State == operations.LabelOwed:
+			owed++
+		case !o.Began.IsZero():
 			ages[labels] = max(ages[labels], now.Sub(o.Began))
 		}
 	}
+	ch <- prometheus.MustNewConstMetric(c.owed, prometheus.GaugeValue, float64(owed))
 	for labels, n := range counts {
 		ch <- prometheus.MustNewConstMetric(c.count, prometheus.GaugeValue, float64(n), labels[:]...)
 	}

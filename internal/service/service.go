@@ -21,7 +21,6 @@ import (
 
 	"opfeed/cs"
 	"opfeed/processor/notification"
-	"opfeed/processor/operations"
 )
 
 // Deps replaces what a Service would make for itself. The zero value is right
@@ -153,10 +152,6 @@ func (s *Service) register() error {
 		s.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 		registerBuild(s.registry, s.build),
 		s.registry.Register(newChangesCollector(s.Changes)),
-		s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "opfeed_notifications_owed",
-			Help: "Operations that have ended and whose outcome ARM is still to be told, in the held ranges.",
-		}, func() float64 { return float64(s.Snapshot().PendingByState[operations.LabelOwed]) })),
 	)
 	var errMeter, errReadiness error
 	s.meter, errMeter = newMeter(s.registry, s.cfg.Cosmos)

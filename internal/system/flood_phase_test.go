@@ -16,8 +16,6 @@ type phase struct {
 	must map[string]time.Duration
 	// may are those that are right to fire, and why, and need not.
 	may map[string]string
-	// unready: /readyz may say no.
-	unready bool
 
 	begin, mended, end time.Time // mended: the trouble is taken away
 }

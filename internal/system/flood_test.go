@@ -33,7 +33,7 @@ type deluge struct {
 	quiet               int           // subscriptions
 	rate                float64       // operations a second in them
 	slow                int           // times, Cluster Service
-	speed               int           // of Cluster Service, in times that of the real one
+	speed               int           // of Cluster Service, in times that of the real one: a create takes two or three sweeps, which are not scaled
 	list                string        // the interval of the backstop's list
 	scale               float64       // of the rules' times
 	drain               time.Duration // all of the flood has ended, after Cluster Service is mended
@@ -42,13 +42,12 @@ type deluge struct {
 var (
 	wholeFlood = deluge{
 		subscriptions: 20, each: 2000, within: 20 * time.Second, lasts: 60 * time.Second, before: 20 * time.Second,
-		quiet: 500, rate: 10, slow: 10, speed: 90, list: "1m", scale: 1. / 30, drain: 4 * time.Minute,
+		quiet: 500, rate: 10, slow: 10, speed: 300, list: "1m", scale: 1. / 30, drain: 4 * time.Minute,
 	}
-	// Slower, since less of it could not overload anything; and faster, since what the
-	// rules think is stuck has to be more than what it takes.
+	// Slower, since less of it could not overload anything.
 	shortFlood = deluge{
 		subscriptions: 4, each: 300, within: 3 * time.Second, lasts: 20 * time.Second, before: 8 * time.Second,
-		quiet: 100, rate: 10, slow: 40, speed: 120, list: "15s", scale: 1. / 40, drain: 90 * time.Second,
+		quiet: 100, rate: 10, slow: 40, speed: 300, list: "15s", scale: 1. / 30, drain: 90 * time.Second,
 	}
 )
 
@@ -184,10 +183,8 @@ func (f *flooded) run(ctx context.Context) {
 		name: "outage", what: "Cluster Service answers nobody",
 		must: map[string]time.Duration{"OpfeedClusterServiceFailing": s(20) + minutes(10)},
 		may: map[string]string{
-			"OpfeedNotReady":       "a replica without Cluster Service says that it is not ready",
 			"OpfeedOperationStuck": "no operation ends meanwhile, and by the scale of the rules one is stuck after less than a minute",
 		},
-		unready: true,
 	}, func() {
 		f.fault(f.csURL+"/_simulator", map[string]any{
 			"name": "outage", "match": map[string]any{"agent": "opfeed"}, "effect": map[string]any{"reply": "reset"},
@@ -201,7 +198,7 @@ func (f *flooded) run(ctx context.Context) {
 	}, func() {
 		f.fault(f.cosmosURL+"/_emulator", map[string]any{
 			"name": "throttled", "match": map[string]any{"agent": "opfeed"}, "when": map[string]any{"probability": 0.3},
-			"effect": map[string]any{"status": 429, "substatus": 3200, "header": map[string]string{"x-ms-retry-after-ms": "300"}},
+			"effect": map[string]any{"status": 429, "substatus": 3200, "header": map[string]string{"x-ms-retry-after-ms": "20"}}, // scaled, as the rules are
 		})
 		f.alerted("OpfeedThrottled", s(60))
 	}, func() { f.mend(f.cosmosURL + "/_emulator") })
