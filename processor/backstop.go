@@ -30,12 +30,20 @@ func (p *Processor) backstop(ctx context.Context) {
 		}
 		last = time.Now()
 		if held := p.held(); len(held) > 0 {
-			if p.handler.Pending != nil {
-				p.listAll(ctx, held, &trouble)
+			// Without the list nobody would notice what the feed leaves out.
+			if caught := panics.Try(func() { p.lookBehind(ctx, held, &trouble, &records) }); caught != nil {
+				p.log.Error("list panicked, it is repeated", zap.String(logkey.Reason, fmt.Sprintf("%.200v", caught.Value)),
+					zap.String("stack", string(caught.Stack)))
 			}
-			p.endQuarantine(ctx, &records)
 		}
 	}
+}
+
+func (p *Processor) lookBehind(ctx context.Context, held []*tenure, trouble, records *outage) {
+	if p.handler.Pending != nil {
+		p.listAll(ctx, held, trouble)
+	}
+	p.endQuarantine(ctx, records)
 }
 
 func (p *Processor) listInterval(now time.Time) time.Duration {
@@ -187,5 +195,5 @@ func (t *tenure) lastSession() string {
 func (t *tenure) setListed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.listed = true
+	t.listed, t.lastListed = true, time.Now()
 }

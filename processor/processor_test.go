@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap/zapcore"
 
 	"opfeed/internal/cosmosemu"
 	"opfeed/internal/fault"
@@ -261,6 +264,44 @@ func TestListOnTakeoverMayFail(t *testing.T) {
 		w.wantHandled(map[string][]string{"a": {"1"}, "p": {"1"}})
 		if n := r.Snapshot().Recovered; n != 0 || r.Ready() != nil {
 			t.Errorf("recovered %d, ready: %v", n, r.Ready())
+		}
+	})
+}
+
+// TestListsThatFail: a replica whose list has worked once and does not any more
+// says so in the end, for then nobody would notice what the feed leaves out; and a
+// panic beside it does not end the lists for good.
+func TestListsThatFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var failing, panicked atomic.Bool
+		w.logged = func(e zapcore.Entry) error {
+			if e.Message == "dependency failing, trying again" && !panicked.Swap(true) {
+				panic("as it logs")
+			}
+			return nil
+		}
+		r := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if failing.Load() && isQueryOf(req, "docs") {
+				return errors.New("too many requests")
+			}
+			return nil
+		}})
+		time.Sleep(2 * time.Minute)
+		failing.Store(true)
+		time.Sleep(4 * time.Minute)
+		if err := r.Ready(); err != nil {
+			t.Errorf("not ready after three lists that failed: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := r.Ready(); err == nil || !strings.Contains(err.Error(), "not listed for more than 5m0s") {
+			t.Errorf("after five: %v", err)
+		}
+		failing.Store(false)
+		time.Sleep(time.Minute)
+		if err := r.Ready(); err != nil || !panicked.Load() {
+			t.Errorf("ready: %v; panicked: %t", err, panicked.Load())
 		}
 	})
 }

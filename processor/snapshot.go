@@ -175,6 +175,9 @@ func (p *Processor) covered(now time.Time) error {
 // taken over long before; but then somebody should look.
 const unreadyAfter = 30 * time.Second
 
+// missedLists is how many lists in a row may fail: the feed is enough in health.
+const missedLists = 5
+
 func (t *tenure) ready(now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,6 +186,8 @@ func (t *tenure) ready(now time.Time) error {
 		return errors.New("change feed not read yet")
 	case !t.listed:
 		return errors.New("pending changes not listed yet")
+	case t.handler.Pending != nil && now.Sub(t.lastListed) > missedLists*t.cfg.ListInterval:
+		return fmt.Errorf("pending changes not listed for more than %s", missedLists*t.cfg.ListInterval)
 	case !t.blocked && now.Sub(t.lastRead) > unreadyAfter:
 		return fmt.Errorf("change feed not read for more than %s", unreadyAfter)
 	default:

@@ -42,6 +42,7 @@ type tenure struct {
 	found      time.Time // when a list last found what the feed had missed
 	behind     bool      // the last read brought items: there may be more
 	listed     bool
+	lastListed time.Time
 	blocked    bool
 	uncounted  time.Time // since when it is, or was last counted
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
 
 	"opfeed/internal/cosmosemu"
@@ -43,7 +44,8 @@ type world struct {
 	steps    int
 	ghosts   []dispatch.Change // listed, whatever is stored
 
-	bear func(d doc) bool // whether the handler bears a poison; to be set before the start
+	logged func(zapcore.Entry) error // sees each line; to be set before the start
+	bear   func(d doc) bool          // whether the handler bears a poison; to be set before the start
 }
 
 // doc is a document of these tests. Op says what the handler does with it.
@@ -141,13 +143,17 @@ func (w *world) start(transport policy.Transporter, change ...func(*processor.Co
 	for _, f := range change {
 		f(&cfg)
 	}
+	hook := w.logged
+	if hook == nil {
+		hook = func(zapcore.Entry) error { return nil }
+	}
 	docs, metrics := w.container(transport, "docs"), prometheus.NewRegistry()
 	p, err := processor.New(cfg, leases.DefaultConfig(), w.handler(docs), processor.Deps{
 		Monitored:   docs,
 		Leases:      w.container(transport, "leases"),
 		LeasePrefix: leasePrefix,
 		Instance:    "replica",
-		Log:         zaptest.NewLogger(w.t, zaptest.Level(zap.DebugLevel)),
+		Log:         zaptest.NewLogger(w.t, zaptest.Level(zap.DebugLevel), zaptest.WrapOptions(zap.Hooks(hook))),
 		Metrics:     metrics,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sourcegraph/conc/panics"
 	"go.uber.org/zap"
 
 	"opfeed/processor/status"
@@ -247,6 +248,25 @@ func TestWedged(t *testing.T) {
 		pause(t.Context(), time.Hour)
 		if code, _ := r.get("/healthz"); code != 200 {
 			t.Errorf("stopped: %d", code)
+		}
+	})
+}
+
+// TestPanickedWatchIsMissed: the probes do not go on telling what a watch that has
+// died saw last.
+func TestPanickedWatchIsMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(testConfig(t), Deps{Cosmos: newAccount(), CS: &clusterService{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.running.Store(&engine{settled: func() error { panic("settled") }})
+		if panics.Try(func() { s.watch(t.Context()) }) == nil {
+			t.Fatal("no panic")
+		}
+		pause(t.Context(), 2*time.Minute)
+		if w := asked(s.Handler(), "GET", "/healthz", ""); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("status %d", w.Code)
 		}
 	})
 }

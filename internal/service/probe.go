@@ -26,7 +26,6 @@ var absentObject = cs.Ref{Kind: cs.Cluster, Cluster: "opfeed-readiness-probe"}
 // watch keeps the conditions of readiness true to what the clients see, and those
 // who watch this replica informed.
 func (s *Service) watch(ctx context.Context) {
-	defer s.pulse.stop()
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	rounds := 0
@@ -35,6 +34,7 @@ func (s *Service) watch(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			s.pulse.stop() // here alone: a watch that panics must be missed
 			return
 		}
 		if e := s.running.Load(); e != nil {

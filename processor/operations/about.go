@@ -2,6 +2,7 @@ package operations
 
 import (
 	"cmp"
+	"time"
 
 	"opfeed/processor/dispatch"
 )
@@ -18,8 +19,20 @@ func (l *look) about() dispatch.About {
 		kind = l.kind.String()
 	}
 	return dispatch.About{
-		Name: kept(l.op.name), Kind: kind, Request: requestLabel(l.op.request), Resource: kept(resource), Began: l.op.start,
+		Name: kept(l.op.name), Kind: kind, Request: requestLabel(l.op.request), Resource: kept(resource), Began: l.began(),
 	}
+}
+
+// began is when the operation was asked for, or what is next best: one whose
+// startTime is missing or makes no sense grows old like the others.
+func (l *look) began() time.Time {
+	if start := l.input(l.seen, l.at).started(); !start.IsZero() {
+		return start
+	}
+	if stored := l.seen.Written; !stored.IsZero() && stored.Before(l.seen.First) {
+		return stored
+	}
+	return l.seen.First
 }
 
 // informed is an error of which people are told what it is about.

@@ -156,14 +156,20 @@ func (in Input) state() string {
 	return strings.ToLower(clip(in.Answer.Status.State, maxLogged))
 }
 
+// started is the startTime, or zero where that is nothing to be believed.
+func (in Input) started() time.Time {
+	first := in.Seen.First.Add(in.Skew)
+	if in.Start.After(first) || first.Sub(in.Start) > maxAge {
+		return time.Time{}
+	}
+	return in.Start
+}
+
 // age is how long ago the operation started, or was stored as it was first looked
 // at, whichever was later: a front end's clock may be behind. It is counted by the
 // database's clock, for ours may be wrong, too.
 func (in Input) age() time.Duration {
-	start, stored, first := in.Start, in.Seen.Written, in.Seen.First.Add(in.Skew)
-	if start.After(first) || first.Sub(start) > maxAge {
-		start = time.Time{} // not to be believed
-	}
+	start, stored, first := in.started(), in.Seen.Written, in.Seen.First.Add(in.Skew)
 	switch {
 	case stored.After(first):
 		start = first // it cannot be: our clock is behind the database's
