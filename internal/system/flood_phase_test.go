@@ -51,7 +51,7 @@ func alertRows(phases []phase, spans []span, settled time.Duration) (rows []row)
 		}
 		rows = append(rows, firedRows(p, began)...)
 		rows = append(rows, row{
-			phase: p.name, what: "no other alert fires", seen: cmp.Or(strings.Join(unique(wrong), ", "), "none"),
+			phase: p.name, what: others(p), seen: cmp.Or(strings.Join(unique(wrong), ", "), "none"),
 			bound: "none" + besides(p), ok: len(wrong) == 0,
 		})
 		if last.IsZero() {
@@ -76,6 +76,13 @@ func firedRows(p phase, began map[string]time.Time) (rows []row) {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+func others(p phase) string {
+	if len(p.must) == 0 {
+		return "no alert fires"
+	}
+	return "no other alert fires"
 }
 
 func besides(p phase) string {
@@ -123,7 +130,7 @@ func TestAlertRows(t *testing.T) {
 		"right":    {good, ""},
 		"missing":  {good[:1], "flood: B fires"},
 		"late":     {append([]span{{"A", "", at(21), at(45)}}, good[1:]...), "flood: A fires"},
-		"wrong":    {append([]span{{"C", "", at(5), at(6)}}, good...), "before: no other alert fires"},
+		"wrong":    {append([]span{{"C", "", at(5), at(6)}}, good...), "before: no alert fires"},
 		"resolves": {append([]span{{"C", "", at(40), at(57)}}, good...), "flood: all alerts resolve"},
 		"early":    {append([]span{{"D", "", at(10), at(11)}}, good...), "flood: no other alert fires"},
 	} {

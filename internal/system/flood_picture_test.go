@@ -14,7 +14,7 @@ import (
 
 // The picture of the flood: panels above each other, on one line of time.
 const (
-	floodWidth, floodLeft, floodRight, floodTop = 860, 62, 10, 46
+	floodWidth, floodLeft, floodRight, floodTop = 860, 62, 10, 62
 	panelHeight, panelGap, alertHeight          = 110, 34, 18
 	// Times are on a logarithmic scale.
 	leastTime, mostTime = 0.01, 100.
@@ -80,10 +80,8 @@ func (d drawing) svg() string {
 	say(`<title>A flood, and what else goes wrong, as the metrics and the alerts tell it</title>`)
 	say(`<style>%s</style>`, floodStyle)
 	for i, p := range d.phases {
-		say(`<rect class="phase" x="%.1f" y="%d" width="%.1f" height="%d"/>`, d.x(p.begin), 24, d.x(p.mended)-d.x(p.begin), height-24-24)
-		if i > 0 { // there is no room for the first, and nothing in it
-			say(`<text x="%.1f" y="16">%s</text>`, d.x(p.begin), escaped(p.name))
-		}
+		say(`<rect class="phase" x="%.1f" y="%d" width="%.1f" height="%d"/>`, d.x(p.begin), 40, d.x(p.mended)-d.x(p.begin), height-40-24)
+		say(`<text x="%.1f" y="%d">%s</text>`, d.x(p.begin), 16+16*(i%2), escaped(p.name)) // one that is short has no room beside the next
 	}
 	d.numbers(say, floodTop)
 	d.ages(say, floodTop+panelHeight+panelGap)

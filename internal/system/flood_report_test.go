@@ -201,7 +201,7 @@ func (r *floodReport) page() string {
 		longest, _ := r.v.quantile(p.begin, p.mended, 1)
 		say("| %s | %d | %s | %s | %s |", p.name, n, seconds(p50), seconds(p99), seconds(longest))
 	}
-	say("\nWhile the feed of a range is silent, and while Cosmos DB throttles, they have to wait: the one for the list of the backstop, the other for requests that are let in.")
+	say("\nWhile the feed of a range is silent, those in it have to wait for the list of the backstop, and in the outage all for the breaker to let a question through.")
 	return b.String()
 }
 
