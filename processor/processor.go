@@ -142,6 +142,7 @@ type Processor struct {
 	manager   *leases.Manager    // nil until the leases' prefix is known
 	tenures   map[string]*tenure // by lease token
 	lastList  time.Time
+	reads     bool      // this process has read each range once
 	openSince time.Time // since when some range has had no owner
 }
 
@@ -289,6 +290,9 @@ func (p *Processor) liveRanges(ctx context.Context) ([]leases.Range, error) {
 		if after, err := p.reader.Ranges(ctx); err != nil {
 			return nil, err
 		} else if slices.Equal(ranges, after) {
+			p.mu.Lock()
+			p.reads = true
+			p.mu.Unlock()
 			return live, nil
 		}
 	}

@@ -306,6 +306,34 @@ func TestListsThatFail(t *testing.T) {
 	})
 }
 
+// TestIdleAndUnableIsNotReady: a replica that finds everything held by others, and
+// could not serve a range if it had to, does not let a rollout pass.
+func TestIdleAndUnableIsNotReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start(inproc.New(w.emu))
+		time.Sleep(time.Minute)
+		var unable atomic.Bool
+		unable.Store(true)
+		second := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if unable.Load() && isFeed(req) {
+				return errors.New("not allowed")
+			}
+			return nil
+		}})
+		time.Sleep(time.Minute)
+		if err := second.Ready(); err == nil || !strings.Contains(err.Error(), "change feed not read yet") {
+			t.Errorf("ready though it cannot read the feed: %v", err)
+		}
+		unable.Store(false)
+		time.Sleep(15 * time.Second)
+		if err := second.Ready(); err != nil || len(second.Snapshot().Ranges) != 1 || second.Snapshot().Ranges[0].Mine {
+			t.Errorf("ready: %v; %+v", err, second.Snapshot().Ranges)
+		}
+	})
+}
+
 // TestNewLeaseHasAPosition kills a replica between making a lease and taking it:
 // what was written since is not lost, though every start is from now.
 func TestNewLeaseHasAPosition(t *testing.T) {

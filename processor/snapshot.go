@@ -141,12 +141,21 @@ func (p *Processor) Settled() error {
 }
 
 // Fresh says why held ranges are not served, or nil: each is read and was listed.
+// One that holds none has to have read the feed once, as each does when it starts:
+// a rollout of one that cannot must stop before it is the last.
 func (p *Processor) Fresh() error {
 	if len(p.listed()) == 0 {
 		return errors.New("no range is known yet")
 	}
+	held := p.held()
+	p.mu.Lock()
+	reads := p.reads
+	p.mu.Unlock()
+	if len(held) == 0 && !reads {
+		return errors.New("change feed not read yet")
+	}
 	var errs []error
-	for _, t := range p.held() {
+	for _, t := range held {
 		if err := t.ready(time.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("range %s: %w", t.lease.Token(), err))
 		}
