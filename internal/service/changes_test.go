@@ -53,12 +53,13 @@ func TestOperationsByKind(t *testing.T) {
 			"opfeed_operation_oldest_seconds Cluster Create": 3600,
 			"opfeed_operation_oldest_seconds Cluster Update": 0,
 			"opfeed_operation_oldest_seconds Cluster Delete": 0,
+			"opfeed_notifications_owed":                      1,
 		} {
 			if n, ok := have[name]; !ok || n != want {
 				t.Errorf("%s: have %v, %t, want %v", name, n, ok, want)
 			}
 		}
-		if want := 4 + len(operations.KindsByRequest()); len(have) != want {
+		if want := 5 + len(operations.KindsByRequest()); len(have) != want {
 			t.Errorf("%d series, want %d: %s", len(have), want, fmt.Sprint(have))
 		}
 	})
