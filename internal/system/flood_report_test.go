@@ -159,7 +159,7 @@ func (r *floodReport) page() string {
 	say("# The flood\n")
 	say("<!-- Written by \"make flood\". Do not edit. -->\n")
 	say("Is overload seen before it hurts? `make flood` runs %d replicas of opfeed as processes, over an emulated account with %d ranges and a simulated Cluster Service, %d times as fast as the real one. A real Prometheus asks them once a second, and evaluates [the rules of production](alerts/opfeed.rules.yaml), their times scaled by 1/%.0f: what must hold for 5 minutes there must hold for %.0f s here. The settings are the defaults, with a budget of %d RU/s.\n",
-		floodReplicas, floodRanges, f.speed, 1/f.scale, 300*f.scale, floodBudget)
+		floodReplicas, floodRanges, f.speed, 1/f.scale, 300*f.scale, f.budget)
 	say("Beside all of it %d quiet subscriptions go on with %.0f operations a second. In the end each operation and its resource, as they are stored, are held to what Cluster Service did.\n", f.quiet, f.rate)
 	say("![What is pending and what waits, how late it is, how soon quiet subscriptions are served, and which alerts fire](flood.svg)\n")
 	say("Measured once, on a machine with %s, on which everything ran, Prometheus and the front end included; %.0f s in all, %.0f steps a second at most. The bounds hold for two idle cores. Times of alerts are those of Prometheus, to a second.\n", machine(), f.ended.Sub(f.began).Seconds(), r.steps)
