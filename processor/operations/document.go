@@ -72,11 +72,18 @@ func (o object) string(name string) string {
 	return s
 }
 
-// time returns a time stamp with any zone offset, or zero.
+// time returns a time stamp with any zone offset, or zero. Parse takes some that
+// cannot be written again (+24:00; a year that is 10000 in UTC): one of these would
+// make an error of every answer that shows it.
 func (o object) time(name string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, o.string(name))
 	if err != nil {
 		return time.Time{}
+	}
+	for _, shown := range []time.Time{t, t.UTC()} {
+		if _, err := shown.MarshalText(); err != nil {
+			return time.Time{}
+		}
 	}
 	return t
 }

@@ -1,0 +1,64 @@
+package service
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
+
+	"opfeed/cs/cssim"
+	"opfeed/internal/cosmosemu"
+	"opfeed/internal/inproc"
+	"opfeed/processor/status"
+)
+
+// TestNoStartTimeHidesTheOperations: an answer tells of all operations, so what one
+// document says must not make an error of it.
+func TestNoStartTimeHidesTheOperations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, on := t.Context(), int32(-1)
+		account := cosmosemu.New(cosmosemu.Options{Key: marker})
+		if err := account.Create("db",
+			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+			cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
+		); err != nil {
+			t.Fatal(err)
+		}
+		clusters := cssim.New(cssim.Options{Speed: 1, Seed: 1})
+		r := start(t, testConfig(t), Deps{Cosmos: inproc.New(account), CS: inproc.New(clusters)})
+		pause(ctx, 10*time.Second)
+		const internalID = "/api/aro_hcp/v1alpha1/clusters/2k3j4h5g"
+		if err := clusters.Plant(internalID, "installing"); err != nil {
+			t.Fatal(err)
+		}
+		st, err := r.connect(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.client.Close()
+		// A minute ago, but that no zone is a day ahead.
+		began := time.Now().UTC().Add(24*time.Hour-time.Minute).Format("2006-01-02T15:04:05") + "+24:00"
+		_, err = st.resources.CreateItem(ctx, azcosmos.NewPartitionKeyString("s"), []byte(`{"id":"o","partitionKey":"s",
+			"resourceType":"Microsoft.RedHatOpenShift/hcpOperationStatuses","ttl":604800,"properties":{
+			"request":"Create","status":"Accepted","internalId":"`+internalID+`","startTime":"`+began+`","lastTransitionTime":"`+began+`",
+			"operationId":"/subscriptions/s/providers/Microsoft.RedHatOpenShift/locations/x/hcpOperationStatuses/o",
+			"externalId":"/subscriptions/s/resourceGroups/g/providers/Microsoft.RedHatOpenShift/hcpOpenShiftClusters/c"}}`), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pause(ctx, time.Minute)
+		var o status.Operations
+		code, body := r.ask("/api/v1/operations")
+		if err := json.Unmarshal([]byte(body), &o); code != http.StatusOK || err != nil || len(o.Operations) != 1 ||
+			o.Operations[0].Kind != "Cluster" || time.Since(o.Operations[0].Began) > 2*time.Minute {
+			t.Errorf("status %d: %s, %v", code, body, err)
+		}
+		r.stop()
+		<-r.result
+	})
+}
