@@ -33,6 +33,11 @@ type server struct {
 	refuse      bool          // streams get 503
 	broken      bool          // everything but streams gets 500
 	queries     []string      // of /api/v1/operations
+	lag         int           // events that pass before a question is answered
+	sent        int           // events so far
+	another     chan struct{} // closed with the next event
+	held        []string      // questions whose answer had to wait
+	dropped     []string      // those that were taken back before it
 	streams     int           // open ones
 	idle        chan struct{} // gets a value when there is none any more
 }
@@ -41,7 +46,7 @@ type server struct {
 // the service does, so that no test waits for seconds.
 func serve(t *testing.T, fill func(*server)) *server {
 	t.Helper()
-	s := &server{t: t, tick: 50 * time.Millisecond, idle: make(chan struct{}, 1), address: "127.0.0.1:0"}
+	s := &server{t: t, tick: 50 * time.Millisecond, idle: make(chan struct{}, 1), address: "127.0.0.1:0", another: make(chan struct{})}
 	fill(s)
 	s.up()
 	t.Cleanup(s.down)
@@ -78,10 +83,33 @@ func (s *server) set(change func(*server)) {
 	change(s)
 }
 
+// until waits until a condition holds, looking after each event.
+func (s *server) until(holds func(*server) bool) {
+	s.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		ok, another := holds(s), s.another
+		s.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-another:
+		case <-timer.C:
+			s.t.Fatal("the server never saw it")
+		}
+	}
+}
+
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(path string, value func(url.Values) any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			if !s.lags(r) {
+				return
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.broken {
@@ -108,6 +136,29 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/events", s.events)
 	mux.Handle("/", page.Handler())
 	return mux
+}
+
+// lags waits until it is time to answer; false if the question is taken back.
+func (s *server) lags(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lag > 0 {
+		s.held = append(s.held, r.URL.RequestURI())
+	}
+	for began := s.sent; s.sent < began+s.lag; {
+		another := s.another
+		s.mu.Unlock()
+		select {
+		case <-another:
+		case <-r.Context().Done():
+		}
+		s.mu.Lock()
+		if r.Context().Err() != nil {
+			s.dropped = append(s.dropped, r.URL.RequestURI())
+			return false
+		}
+	}
+	return true
 }
 
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
@@ -144,6 +195,11 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			return
 		}
+		s.set(func(s *server) {
+			s.sent++
+			close(s.another)
+			s.another = make(chan struct{})
+		})
 		select {
 		case <-ticker.C:
 		case <-r.Context().Done():
