@@ -94,6 +94,40 @@ func TestPageIsWorkedByKeyboard(t *testing.T) {
 	}
 }
 
+// A search is for all that was given, however long: an ARM id, or a subscription
+// that somebody else has written.
+func TestPageSearchesForLongTexts(t *testing.T) {
+	s := serve(t, typical)
+	id := func(name string) string {
+		return "/subscriptions/" + subscription(1) + "/resourceGroups/" + strings.Repeat("g", 90) +
+			"/providers/Microsoft.RedHatOpenShift/hcpOpenShiftClusters/" + strings.Repeat("c", 54) + "/nodePools/" + name
+	}
+	s.set(func(s *server) {
+		for i := range s.changes {
+			s.changes[i].Resource = id("other")
+		}
+		s.changes[42].Resource = id("this-one")
+		s.changes[0].Partition, s.changes[0].Began = strings.Repeat("\U0001F4A5", 500), time.Now().Add(-100*time.Hour)
+	})
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	p.press("/")
+	p.do("Input.insertText", map[string]any{"text": id("this-one")})
+	p.until(`document.querySelector("#operations-note").textContent === "1 of 187 match"`)
+	p.reload()
+	p.until(`document.querySelector("#operations-note").textContent === "1 of 187 match"`)
+	if q := eval[string](p, `document.querySelector("#q").value`); q != id("this-one") {
+		t.Errorf("searched for %s", q)
+	}
+	eval[any](p, `document.querySelector("#clear").click()`)
+	p.until(rows + ` === 50`)
+	eval[any](p, `document.querySelector("#operations button.quick").click()`)
+	p.until(rows + ` === 1`)
+	p.shows("#operations-note", "1 of 187 match")
+	p.nothingWrong(s)
+}
+
 // Ten thousand pending: the page shows a part, and stays quick. The figures are
 // printed; what is held to is how much is in the page.
 func TestPageWithTenThousandPending(t *testing.T) {

@@ -36,7 +36,7 @@ const (
 const (
 	defaultLimit = 200
 	mostShown    = 1000
-	longestText  = 256
+	longestText  = 2048 // an ARM id, and some, in bytes
 	// mostValues bounds the values to choose from: there are few, but anybody may
 	// have written them.
 	mostValues = 100

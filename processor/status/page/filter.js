@@ -2,7 +2,7 @@
 // a view can be sent to a colleague.
 
 const sorts = ["age", "due", "attempts"];
-const longest = 64; // characters of a search: the server takes 256 bytes
+const longest = 512; // characters of a search: the server takes 2048 bytes
 const empty = { q: "", kind: "", request: "", state: "", sort: "age", page: 0 };
 
 export function read(hash = location.hash) {
@@ -14,6 +14,14 @@ export function read(hash = location.hash) {
   filter.page = page > 1 && page < 100_000 ? page - 1 : 0;
   return filter;
 }
+
+// searchable is a text of an operation as one can search for it: what was cut off
+// long ones, and told, is in none.
+export const searchable = (text) =>
+  String(text ?? "")
+    .replace(/…$/, "")
+    .slice(0, longest)
+    .replace(/[\ud800-\udbff]$/, ""); // half of a pair
 
 export function write(filter) {
   const kept = new URLSearchParams();

@@ -1,7 +1,7 @@
 // The operations of this replica that have not ended: filters, bars, table.
 
 import { attr, byID, el, hide, keyed, text } from "./dom.js";
-import { narrow } from "./filter.js";
+import { narrow, searchable } from "./filter.js";
 import { age, count, moment, plural, stamp, visible } from "./text.js";
 import { pager, pageSize, table, words } from "./table.js";
 
@@ -102,7 +102,7 @@ const columns = (take) => [
       const button = el("button", { type: "button", class: "quick mono", title: "Search for this subscription" }, el("bdi"));
       cell.append(button);
       let now = "";
-      button.addEventListener("click", () => take({ q: now }));
+      button.addEventListener("click", () => take({ q: searchable(now) }));
       return (c) => {
         now = c.partition ?? "";
         text(button.firstChild, visible(now, 40) || "–");
