@@ -144,6 +144,11 @@ function listen() {
     clearTimeout(typing);
     change({ q: byID("q").value });
   });
+  // Not by the address, which holds the view.
+  byID("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byID("operations-title").focus();
+  });
   addEventListener("hashchange", () => {
     filter = read();
     byID("q").value = filter.q;
