@@ -68,6 +68,42 @@ func TestPageShowsWhatAReplicaTells(t *testing.T) {
 	p.nothingWrong(s)
 }
 
+// What is due is told as of the moment when it was read: that the page has not
+// heard since of an operation does not make it late.
+func TestPageCallsNoOperationLateThatItHasNotHeardOf(t *testing.T) {
+	s := serve(t, typical)
+	s.set(func(s *server) {
+		for i := range s.changes {
+			c := &s.changes[i]
+			if c.Since = time.Now(); !c.Due.IsZero() {
+				c.Due = c.Since.Add(30 * time.Minute)
+			}
+			if c.Phase == status.Running {
+				c.Began = c.Since.Add(-99 * time.Hour) // among the first
+			}
+		}
+	})
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	const steps = `[...document.querySelectorAll("#operations td.next")].map((e) => e.innerText).join("\n")`
+	s.set(func(s *server) { s.lag = 1 << 40 })
+	s.until(func(s *server) bool { return slices.ContainsFunc(s.held, searches("")) })
+	before := eval[string](p, steps)
+	s.set(func(s *server) { s.ahead = time.Hour })
+	p.until(`document.querySelector("#facts").innerText.includes("2 d 4 h ago")`)
+	if now := eval[string](p, steps); now != before || strings.Contains(now, "late") || !strings.Contains(now, "in 2") || !strings.Contains(now, "running for ") {
+		t.Errorf("before:\n%s\nan hour later, not read since:\n%s", before, now)
+	}
+	if ages := p.text("#operations td.age"); !strings.Contains(ages, "4 d 4 h") {
+		t.Errorf("what goes on is the age: %s", ages)
+	}
+	// Read again it is late.
+	s.set(func(s *server) { s.lag = 0 })
+	p.until(steps + `.includes(" min late")`)
+	p.nothingWrong(s)
+}
+
 func TestPageFollowsTheService(t *testing.T) {
 	s := serve(t, typical)
 	p := start(t).open(t)

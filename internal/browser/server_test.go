@@ -33,6 +33,7 @@ type server struct {
 	refuse      bool          // streams get 503
 	broken      bool          // everything but streams gets 500
 	queries     []string      // of /api/v1/operations
+	ahead       time.Duration // of its clock
 	lag         int           // events that pass before a question is answered
 	sent        int           // events so far
 	another     chan struct{} // closed with the next event
@@ -127,7 +128,9 @@ func (s *server) handler() http.Handler {
 		if err != nil {
 			s.t.Errorf("the page asks %s: %v", q.Encode(), err)
 		}
-		return query.Select(s.changes)
+		o := query.Select(s.changes)
+		o.Now = time.Now().Add(s.ahead)
+		return o
 	})
 	answer("/api/v1/transitions", func(url.Values) any {
 		return map[string]any{"transitions": s.transitions}
@@ -211,6 +214,6 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 // now is the snapshot of this moment.
 func (s *server) now() service.Snapshot {
 	snap := s.snapshot
-	snap.Now = time.Now()
+	snap.Now = time.Now().Add(s.ahead)
 	return snap
 }

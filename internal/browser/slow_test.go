@@ -16,7 +16,9 @@ func TestPageWaitsForSlowAnswers(t *testing.T) {
 	p := start(t).open(t)
 	p.visit(s.url())
 	p.until(complete)
-	s.set(func(s *server) { s.changes[0].Name, s.changes[0].Began = "slow-but-sure", time.Now().Add(-100*time.Hour) })
+	s.set(func(s *server) {
+		s.changes[0].Name, s.changes[0].Began = "slow-but-sure", time.Now().Add(-100*time.Hour)
+	})
 	p.until(`document.querySelector("#operations tbody").innerText.includes("slow-but-sure")`)
 	s.mu.Lock()
 	if len(s.dropped) > 0 {

@@ -3,6 +3,7 @@ package service
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"opfeed/processor/status"
 )
@@ -29,7 +30,10 @@ func (s *Service) api(mux *http.ServeMux) {
 			return
 		}
 		defer func() { <-places }()
-		s.writeList(w, q.Select(s.Changes()))
+		now := time.Now()
+		o := q.Select(s.Changes())
+		o.Now = now
+		s.writeList(w, o)
 	})
 	mux.HandleFunc("GET /api/v1/transitions", func(w http.ResponseWriter, _ *http.Request) {
 		s.writeList(w, struct {

@@ -47,11 +47,12 @@ const (
 // Operations is a part of the changes of a replica. The values to choose from are
 // of all changes, whatever the Query.
 type Operations struct {
-	Total    int      `json:"total"`
-	Matching int      `json:"matching"`
-	Kinds    []string `json:"kinds"`
-	Requests []string `json:"requests"`
-	States   []string `json:"states"`
+	Now      time.Time `json:"now,omitzero"` // when they were as told
+	Total    int       `json:"total"`
+	Matching int       `json:"matching"`
+	Kinds    []string  `json:"kinds"`
+	Requests []string  `json:"requests"`
+	States   []string  `json:"states"`
 	// Counts says how many there are of each of these values: by "kind", "request"
 	// and "state".
 	Counts     map[string]map[string]int `json:"counts"`

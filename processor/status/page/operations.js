@@ -89,7 +89,7 @@ const columns = (take) => [
       const span = el("span");
       cell.append(span);
       return (c, context) => {
-        const [say, how] = next(c, context.now);
+        const [say, how] = next(c, context.read);
         text(span, say);
         attr(span, "class", how);
       };
@@ -148,6 +148,8 @@ const place = (resource) =>
     .replace(/^resourceGroups\//i, "")
     .replace(/\/providers\/[^/]+\//i, " › ");
 
+// next is as of the moment when c was read: what it says of the next step is old a
+// moment later, and would make one that is polled in time look late.
 function next(c, now) {
   const since = (now - moment(c.since)) / 1000;
   if (c.phase === "running") return [Number.isFinite(since) ? `running for ${age(since)}` : "running", since > 30 ? "warn" : "busy"];
@@ -174,7 +176,7 @@ function detail(cell) {
       visible(c.range, 200),
       stamp(moment(c.began)),
       `${visible(c.phase, 40)} since ${stamp(moment(c.since))}`,
-      next(c, context.now)[0] + (Number.isFinite(moment(c.due)) ? `, ${stamp(moment(c.due))}` : ""),
+      next(c, context.read)[0] + (Number.isFinite(moment(c.due)) ? `, ${stamp(moment(c.due))}` : ""),
       count(c.attempt ?? 0),
       visible(c.error, 2000),
       visible(c.reason, 2000),

@@ -61,7 +61,8 @@ function renderSnapshot() {
 function renderOperations() {
   fields();
   if (!known.snapshot) return;
-  show.operations({ snapshot: known.snapshot, operations: known.operations, filter, error: wrong.operations, context: context() });
+  const read = moment(known.operations?.now);
+  show.operations({ snapshot: known.snapshot, operations: known.operations, filter, error: wrong.operations, context: { ...context(), read } });
 }
 
 function renderTransitions() {
