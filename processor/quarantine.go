@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -148,19 +149,24 @@ func (q *quarantine) leave(lease string) {
 	maps.DeleteFunc(q.records, func(_ string, r Record) bool { return r.Lease == lease })
 }
 
-// list returns the records known to this replica, oldest first.
-func (q *quarantine) list() []status.Quarantined {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	out := make([]status.Quarantined, 0, len(q.records))
-	for _, r := range q.records {
+// mostListed bounds the records that a snapshot shows: one bad release of a front
+// end can put thousands aside, and a snapshot goes to each open page every second.
+const mostListed = 200
+
+// list returns the newest of the records known to this replica, newest first, and
+// how many there are in all.
+func (q *quarantine) list() ([]status.Quarantined, int) {
+	records := slices.SortedFunc(maps.Values(q.known()), func(a, b Record) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.ID, b.ID))
+	})
+	out := []status.Quarantined{}
+	for _, r := range records[:min(len(records), mostListed)] {
 		out = append(out, status.Quarantined{
 			Partition: r.Partition, ID: r.DocumentID, ETag: r.ETag, LSN: r.LSN,
 			Reason: r.Reason, At: r.At, Instance: r.Instance,
-		})
+		}.Clipped())
 	}
-	slices.SortFunc(out, func(a, b status.Quarantined) int { return a.At.Compare(b.At) })
-	return out
+	return out, len(records)
 }
 
 // putAside is the dispatcher's Quarantine. It logs once stored, so that a

@@ -3,7 +3,9 @@ package processor_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -101,6 +103,39 @@ func TestQuarantineEnds(t *testing.T) {
 	})
 }
 
+// TestSnapshotOfManyQuarantined: a snapshot goes to every open page each second, so
+// it shows a part, and says of how many.
+func TestSnapshotOfManyQuarantined(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		const many = 230
+		for i := range many {
+			w.put(doc{ID: fmt.Sprint("bad-", i), Value: "1", Op: "poison"})
+			time.Sleep(time.Second)
+		}
+		w.put(doc{ID: "long", Partition: strings.Repeat("p", 2000), Value: "1", Op: "poison"})
+		time.Sleep(5 * time.Second)
+		s := r.Snapshot()
+		if len(s.Quarantined) != 200 || s.QuarantinedTotal != many+1 {
+			t.Fatalf("%d of %d are shown", len(s.Quarantined), s.QuarantinedTotal)
+		}
+		for i, q := range s.Quarantined[1:] {
+			if want := fmt.Sprint("bad-", many-1-i); q.ID != want {
+				t.Fatalf("at %d: %s, want %s", i+1, q.ID, want)
+			}
+		}
+		if q := s.Quarantined[0]; q.ID != "long" || len(q.Partition) > 600 {
+			t.Errorf("the newest: %s, a partition of %d bytes", q.ID, len(q.Partition))
+		}
+		if raw, err := json.Marshal(s); err != nil || !strings.Contains(string(raw), `"quarantinedTotal":231`) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // TestRetryOfTheQuarantined: an operator removes the record, and the replica that
 // holds the range looks at the document within one list interval, also if another
 // has quarantined it. Nothing counts as missed by the feed.
@@ -122,7 +157,7 @@ func TestRetryOfTheQuarantined(t *testing.T) {
 		w.retry("bad")
 		time.Sleep(70 * time.Second)
 		w.wantQuarantined(first, "bad", "worse")
-		if q := first.Snapshot().Quarantined; len(q) != 2 || q[1].ID != "bad" || q[1].ETag == "" || !q[1].At.After(before[1].At.Add(time.Minute)) {
+		if q := first.Snapshot().Quarantined; len(q) != 2 || q[0].ID != "bad" || q[0].ETag == "" || !q[0].At.After(before[0].At.Add(time.Minute)) {
 			t.Errorf("not looked at again: %+v, before %+v", q, before)
 		}
 

@@ -22,7 +22,7 @@ func (p *Processor) Snapshot() status.Snapshot {
 	p.mu.Unlock()
 	s.Now = time.Now()
 	s.PendingByState = map[string]int{}
-	s.Quarantined = p.quarantine.list()
+	s.Quarantined, s.QuarantinedTotal = p.quarantine.list()
 	s.Recovered = p.metrics.recovered.Load()
 	own := map[string]*tenure{}
 	for _, t := range p.held() {

@@ -110,12 +110,14 @@ func TestPageFollowsTheService(t *testing.T) {
 	p.visit(s.url())
 	p.until(complete)
 	s.set(func(s *server) {
-		s.snapshot.Pending = 4242
+		s.snapshot.Pending, s.snapshot.QuarantinedTotal = 4242, 2323
 		s.snapshot.Ranges[3].Owner = "" // whose page it was is of no use
 		s.changes[0].Name, s.changes[0].Began = "quite-new", time.Now().Add(-100*time.Hour)
 		s.transitions = append([]status.Transition{{At: time.Now(), ID: "t", Name: "just-ended", From: "Deleting", To: "Succeeded"}}, s.transitions...)
 	})
 	p.until(`document.querySelector('[data-tile="pending"] b').textContent === "4,242"`)
+	p.shows("#state-text", "2,323 in quarantine")
+	p.shows("#quarantine-note", "2,323 documents, the newest 2")
 	p.until(`document.querySelector("#operations tbody").innerText.includes("quite-new")`)
 	p.until(`document.querySelector("#transitions tbody").innerText.includes("just-ended")`)
 	p.until(`document.querySelector("#state-title").textContent === "Ready, but nobody reads 1 range"`)

@@ -215,5 +215,6 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 func (s *server) now() service.Snapshot {
 	snap := s.snapshot
 	snap.Now = time.Now().Add(s.ahead)
+	snap.QuarantinedTotal = max(snap.QuarantinedTotal, len(snap.Quarantined))
 	return snap
 }

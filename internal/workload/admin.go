@@ -138,9 +138,10 @@ type watched struct {
 		Token string
 		Mine  bool
 	}
-	LeftAlone   int
-	Quarantined []struct{ Partition, ID, ETag string }
-	Recovered   int64
+	LeftAlone        int
+	Quarantined      []struct{ Partition, ID, ETag string }
+	QuarantinedTotal int // of which these are the newest
+	Recovered        int64
 }
 
 var errNoServiceURL = errors.New("no URL of the service was given (load takes it with --service)")

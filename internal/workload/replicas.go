@@ -38,15 +38,17 @@ func replicas(snapshots []watched) []Replica {
 }
 
 // together sums up what the replicas say. A document in quarantine may be known to
-// two of them, when its range has just changed hands.
+// two of them, when its range has just changed hands; those that are only counted
+// are taken for different ones.
 func together(snapshots []watched) (quarantined int, recovered int64, leftAlone int) {
 	aside := map[any]bool{}
 	for _, s := range snapshots {
 		for _, q := range s.Quarantined {
 			aside[q] = true
 		}
+		quarantined += max(0, s.QuarantinedTotal-len(s.Quarantined))
 		recovered += s.Recovered
 		leftAlone += s.LeftAlone
 	}
-	return len(aside), recovered, leftAlone
+	return quarantined + len(aside), recovered, leftAlone
 }

@@ -135,9 +135,9 @@ func TestWhatTheServiceKnows(t *testing.T) {
 func TestReplicasAreTakenTogether(t *testing.T) {
 	snapshots := map[string]string{
 		"a.test": `{"instance":"a","ranges":[{"token":"0","mine":true},{"token":"1"},{"token":"2","mine":true}],` +
-			`"leftAlone":1,"quarantined":[{"partition":"p","id":"x","etag":"1"},{"partition":"p","id":"y","etag":"2"}],"recovered":2}`,
+			`"leftAlone":1,"quarantined":[{"partition":"p","id":"x","etag":"1"},{"partition":"p","id":"y","etag":"2"}],"quarantinedTotal":5,"recovered":2}`,
 		"b.test": `{"instance":"b","ranges":[{"token":"0"},{"token":"1","mine":true},{"token":"2"}],` +
-			`"leftAlone":2,"quarantined":[{"partition":"p","id":"x","etag":"1"}],"recovered":3}`,
+			`"leftAlone":2,"quarantined":[{"partition":"p","id":"x","etag":"1"}],"quarantinedTotal":1,"recovered":3}`,
 		"c.test": `{"instance":"c","ranges":[]}`,
 	}
 	b := newBench(t, func(c *Config) { c.ServiceURLs = []string{"http://a.test", "http://b.test", "http://c.test"} })
@@ -152,7 +152,7 @@ func TestReplicasAreTakenTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Operations.LeftAlone != 3 || r.Quarantined != 2 || r.Recovered != 5 || r.Unmeasured != "" {
+	if r.Operations.LeftAlone != 3 || r.Quarantined != 2+3 || r.Recovered != 5 || r.Unmeasured != "" {
 		t.Errorf("%d left alone, %d quarantined, %d recovered, %q", r.Operations.LeftAlone, r.Quarantined, r.Recovered, r.Unmeasured)
 	}
 	if words := r.Words(); !strings.Contains(words, "ranges      a: 0 2, b: 1, c: none\n") {

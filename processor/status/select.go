@@ -202,6 +202,14 @@ func (t Transition) Clipped() Transition {
 	return t
 }
 
+// Clipped is q with each text cut to what is shown.
+func (q Quarantined) Clipped() Quarantined {
+	for _, s := range []*string{&q.Partition, &q.ID, &q.ETag, &q.Reason, &q.Instance} {
+		*s = clip(*s)
+	}
+	return q
+}
+
 func clip(s string) string {
 	if len(s) <= longestShown {
 		return s

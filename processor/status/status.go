@@ -1,5 +1,5 @@
 // Package status holds what one replica tells about itself: plain values that
-// read well as JSON. It is the contract of /api/v1/snapshot.
+// read well as JSON. It is the contract of /api/v1.
 package status
 
 import "time"
@@ -20,8 +20,10 @@ type Snapshot struct {
 	// PendingByState counts what is not settled by its last known state.
 	PendingByState map[string]int `json:"pendingByState"`
 	LeftAlone      int            `json:"leftAlone"`
-	// Quarantined are the documents that are put aside for their own faults.
-	Quarantined []Quarantined `json:"quarantined"`
+	// Quarantined are the documents that are put aside for their own faults: the
+	// newest 200, the newest first, of QuarantinedTotal.
+	Quarantined      []Quarantined `json:"quarantined"`
+	QuarantinedTotal int           `json:"quarantinedTotal"`
 	// Recovered counts changes that a list showed and the feed should have.
 	Recovered int64 `json:"recovered"`
 	// LastList is when the backstop's list last succeeded.

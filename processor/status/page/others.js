@@ -95,9 +95,10 @@ export function quarantineIn() {
   });
   return (snapshot, context) => {
     const list = snapshot.quarantined ?? [];
+    const total = snapshot.quarantinedTotal ?? list.length;
     render(list, context);
-    text(byID("quarantine-note"), list.length ? plural("document", list.length) : "");
-    attr(byID("quarantine-note"), "class", list.length ? "warn" : "quiet");
+    text(byID("quarantine-note"), total ? plural("document", total) + (total > list.length ? `, the newest ${count(list.length)}` : "") : "");
+    attr(byID("quarantine-note"), "class", total ? "warn" : "quiet");
   };
 }
 

@@ -71,7 +71,7 @@ function sentence(snapshot) {
   const parts = [ranges.length ? `Reads ${count(held.length)} of ${plural("range", ranges.length)}` : "Knows no range yet"];
   if (held.length) parts.push(`each within the last ${seconds(Math.max(...held.map((r) => r.staleness ?? 0)))}`);
   parts.push(`${plural("operation", snapshot.pending ?? 0)} pending`);
-  const aside = snapshot.quarantined?.length ?? 0;
+  const aside = snapshot.quarantinedTotal ?? snapshot.quarantined?.length ?? 0;
   if (aside) parts.push(`${count(aside)} in quarantine`);
   return `${parts.join(", ")}.`;
 }
