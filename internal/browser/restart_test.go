@@ -69,11 +69,17 @@ func TestPageSaysWhatItCannotRead(t *testing.T) {
 	s.set(func(s *server) { s.broken = true })
 	p.until(`document.querySelector("#operations-error").innerText.includes("could not be read: the server answered 500")`)
 	p.until(`document.querySelector("#transitions-error").innerText.includes("could not be read")`)
+	p.until(`document.querySelector("#history-error").innerText === "The history could not be read: the server answered 500."`)
+	p.until(`document.querySelector('[data-tile="steps"] b').textContent === "–" && !document.querySelector('[data-tile="steps"] .line').hasAttribute("d")`)
+	if now := p.text(`[data-tile="pending"] b`); now != "179" {
+		t.Errorf("what the stream tells is shown as %q", now)
+	}
 	if n := eval[int](p, rows); n != 50 {
 		t.Errorf("%d rows are left", n)
 	}
 	s.set(func(s *server) { s.broken = false })
-	p.until(`document.querySelector("#operations-error").hidden && document.querySelector("#transitions-error").hidden`)
+	p.until(`document.querySelector("#operations-error").hidden && document.querySelector("#transitions-error").hidden && document.querySelector("#history-error").hidden`)
+	p.until(`document.querySelector('[data-tile="steps"] b').textContent !== "–"`)
 }
 
 // A page that nobody sees has no stream: a server has few.

@@ -55,7 +55,7 @@ function renderSnapshot() {
   show.facts(known.snapshot, c);
   renderOperations();
   renderTransitions();
-  show.tiles(known.snapshot, known.history);
+  renderTiles();
 }
 
 function renderOperations() {
@@ -67,6 +67,14 @@ function renderOperations() {
 
 function renderTransitions() {
   if (known.snapshot) show.transitions(known.transitions ? (known.transitions.transitions ?? []) : null, context(), wrong.transitions);
+}
+
+// A history that cannot be read is none: the ends of its lines are shown as numbers
+// of this moment.
+function renderTiles() {
+  hide(byID("history-error"), !wrong.history);
+  text(byID("history-error"), wrong.history ? `The history could not be read: ${wrong.history}.` : "");
+  if (known.snapshot) show.tiles(known.snapshot, wrong.history ? null : known.history);
 }
 
 // one asks for one thing and shows it; a failure is shown beside what was known.
@@ -94,7 +102,7 @@ function askOperations() {
 function askAll() {
   askOperations();
   one("transitions", {}, renderTransitions);
-  one("history", {}, () => known.snapshot && show.tiles(known.snapshot, known.history));
+  one("history", {}, renderTiles);
 }
 
 // change takes another filter; any but another page begins at the first.
