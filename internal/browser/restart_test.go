@@ -91,8 +91,16 @@ func TestPageRestsWhileHidden(t *testing.T) {
 	hide := func(hidden string) {
 		eval[any](p, `Object.defineProperty(document, "hidden", { configurable: true, get: () => `+hidden+` }); document.dispatchEvent(new Event("visibilitychange"))`)
 	}
+	const grey = `getComputedStyle(document.querySelector("main")).filter === "grayscale(1)"`
+	if eval[bool](p, grey) {
+		t.Error("what is live is grey")
+	}
 	hide("true")
-	p.until(lineState + ` === "paused"`)
+	p.until(lineState + ` === "paused" && ` + grey)
+	// For hours, maybe, the title is all that is seen of it.
+	if title := eval[string](p, `document.title`); title != "paused · "+instance {
+		t.Errorf("the title says %q", title)
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -100,8 +108,11 @@ func TestPageRestsWhileHidden(t *testing.T) {
 	case <-timer.C:
 		t.Fatal("the stream is never given back")
 	}
-	s.set(func(s *server) { s.snapshot.Pending = 7171 })
+	s.set(func(s *server) { s.snapshot.Pending, s.mute = 7171, true })
 	hide("false")
-	p.until(lineState + ` === "live" && document.querySelector('[data-tile="pending"] b').textContent === "7,171"`)
+	p.until(lineState + ` === "connecting" && ` + grey)
+	p.shows("#live", "connecting")
+	s.set(func(s *server) { s.mute = false })
+	p.until(lineState + ` === "live" && document.querySelector('[data-tile="pending"] b').textContent === "7,171" && !(` + grey + `) && document.title.startsWith("7,171 pending")`)
 	p.nothingWrong(s)
 }

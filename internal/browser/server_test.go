@@ -31,6 +31,7 @@ type server struct {
 	transitions []status.Transition
 	history     status.History
 	refuse      bool          // streams get 503
+	mute        bool          // streams get no snapshot
 	broken      bool          // everything but streams gets 500
 	queries     []string      // of /api/v1/operations
 	ahead       time.Duration // of its clock
@@ -188,9 +189,13 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	for {
 		s.mu.Lock()
 		text, err := json.Marshal(s.now())
+		mute := s.mute
 		s.mu.Unlock()
 		if err != nil {
 			return
+		}
+		if mute {
+			text = nil // an event, but no snapshot
 		}
 		if _, err := fmt.Fprintf(w, "event: snapshot\ndata: %s\n\n", text); err != nil {
 			return

@@ -7,8 +7,8 @@ const longest = 10_000; // between two tries
 const silence = 15_000; // without an event, on a stream that sends one a second
 
 // live calls snapshot(value) for each snapshot and state(name, until) when the
-// connection changes: "live", "asking" (no stream, but answers), "lost" (until:
-// when the next try begins, ms), "paused" (the page is not seen).
+// connection changes: "connecting", "live", "asking" (no stream, but answers),
+// "lost" (until: when the next try begins, ms), "paused" (the page is not seen).
 export function live({ events, once, snapshot, state }) {
   let source = null;
   let timer = 0;
@@ -73,6 +73,7 @@ export function live({ events, once, snapshot, state }) {
       state("paused");
     } else {
       tries = 0;
+      state("connecting");
       open();
     }
   }

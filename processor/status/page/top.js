@@ -113,14 +113,17 @@ export function lineIn(say) {
     };
     attr(byID("live"), "data-state", state);
     attr(document.body, "data-line", state);
-    hide(byID("again"), state !== "lost" && state !== "asking");
+    // While it connects the button stays as it is: who has pressed it keeps the focus.
+    if (state !== "connecting") hide(byID("again"), state !== "lost" && state !== "asking");
     show();
     if (state === "lost") {
       clockTimer = setInterval(show, 500);
       say("Connection lost, trying again");
-      if (!document.title.startsWith("✕ ")) document.title = `✕ ${document.title.replace(/^⚠ /, "")}`;
+      if (!document.title.startsWith("✕ ")) document.title = `✕ ${document.title.replace(/^(⚠|paused ·) /, "")}`;
     } else if (state === "live") {
       say("Live");
+    } else if (state === "paused") {
+      document.title = `paused · ${byID("instance").textContent}`; // its numbers would stand there for hours
     }
   };
 }
