@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,8 +83,15 @@ func TestHostileContentIsText(t *testing.T) {
 	}
 	p.shows("#instance", traps[0], `safe\u{202E}gnp.exe`)
 	p.shows("#state-title", traps[3])
-	p.shows("#operations", `safe\u{202E}gnp.exe`, `a\u{2066}b\u{2069}\u{200B}c\u{FEFF}d\u{AD}e`, `tab\u{9}line\u{A}return\u{D} nul\u{0}bell\u{7}`, "(10,000 characters)", `\u{E0041}`)
+	p.shows("#operations", `safe\u{202E}gnp.exe`, `a\u{2066}b\u{2069}\u{200B}c\u{FEFF}d\u{AD}e`, `tab\u{9}line\u{A}return\u{D} nul\u{0}bell\u{7}`, `\u{E0041}`)
 	p.shows("#replicas", "evil-0-")
+	// Long ones say how long they were, though the server has cut them before.
+	names := eval[[]string](p, `[...document.querySelectorAll("#operations td.name button bdi")].map((e) => e.textContent)`)
+	for _, want := range []string{strings.Repeat("W", 80) + "… (10,000 bytes)", strings.Repeat("\U0001F4A5", 40) + "… (12,000 bytes)"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no operation is called %q: %q", want, names)
+		}
+	}
 
 	// Filters and the address take them, too.
 	p.do("Page.navigate", map[string]any{"url": s.url() + "#q=" + `%3Cimg%20src%3Dx%20onerror%3Dwindow.pwned%3D1%3E&kind=%3Cscript%3Ewindow.pwned%3D1%3C/script%3E`})

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"opfeed/processor/dispatch"
@@ -19,8 +20,16 @@ func (l *look) about() dispatch.About {
 		kind = l.kind.String()
 	}
 	return dispatch.About{
-		Name: kept(l.op.name), Kind: kind, Request: requestLabel(l.op.request), Resource: kept(resource), Began: l.began(),
+		Name: told(l.op.name), Kind: kind, Request: requestLabel(l.op.request), Resource: told(resource), Began: l.began(),
 	}
+}
+
+// told is kept, and says of what it cuts how long it was, as processor/status does.
+func told(s string) string {
+	if len(s) <= maxLogged {
+		return kept(s)
+	}
+	return fmt.Sprintf("%s… (%d bytes)", clip(s, maxLogged-32), len(s))
 }
 
 // began is when the operation was asked for, or what is next best: one whose

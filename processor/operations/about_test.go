@@ -2,6 +2,7 @@ package operations
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,19 @@ func TestBeganIsToBeBelieved(t *testing.T) {
 // offset writes a moment shortly ago as a clock in that zone would show it.
 func offset(zone string, of time.Duration) func() string {
 	return func() string { return time.Now().Add(of-time.Minute).UTC().Format("2006-01-02T15:04:05") + zone }
+}
+
+// TestLongTextsAreToldWithTheirLength: what is cut says so, and is not cut again by
+// who shows it.
+func TestLongTextsAreToldWithTheirLength(t *testing.T) {
+	for length, told := range map[int]string{511: strings.Repeat("é", 255) + "x", 512: strings.Repeat("é", 256), 513: strings.Repeat("é", 240) + "… (513 bytes)", 2_000_001: strings.Repeat("é", 240) + "… (2000001 bytes)"} {
+		long := strings.Repeat("é", length/2) + strings.Repeat("x", length%2)
+		l := look{op: operation{document: document{id: "o"}, name: long}}
+		l.op.properties = object{"externalId": json.RawMessage(`"` + long + `"`)}
+		if about := l.about(); about.Name != told || about.Resource != told {
+			t.Errorf("%d bytes: told as %q", length, about.Name)
+		}
+	}
 }
 
 // TestTimesCanBeWrittenAgain: what cannot is none, in whatever shape it comes.

@@ -40,8 +40,10 @@ const (
 	// mostValues bounds the values to choose from: there are few, but anybody may
 	// have written them.
 	mostValues = 100
-	// longestShown bounds one text of one change, in bytes.
+	// longestShown bounds one text of one change, in bytes. What is longer is cut to
+	// longestCut, which leaves room for saying how long it was.
 	longestShown = 512
+	longestCut   = 480
 )
 
 // Operations is a part of the changes of a replica. The values to choose from are
@@ -177,17 +179,16 @@ func counts(set map[string]int) map[string]int {
 
 func values(set map[string]int) []string {
 	delete(set, "")
-	list := slices.Sorted(maps.Keys(set))
-	list = list[:min(len(list), mostValues)]
-	for i, s := range list {
-		list[i] = clip(s)
+	shown := []string{}
+	for _, s := range slices.Sorted(maps.Keys(set))[:min(len(set), mostValues)] {
+		shown = append(shown, clip(s))
 	}
-	return slices.AppendSeq(make([]string, 0, len(list)), slices.Values(list))
+	return shown
 }
 
 func (c *Change) clipped() Change {
 	short := *c
-	for _, s := range []*string{&short.Partition, &short.ID, &short.Name, &short.Kind, &short.Request, &short.Resource,
+	for _, s := range []*string{&short.Partition, &short.ID, &short.Range, &short.Name, &short.Kind, &short.Request, &short.Resource,
 		&short.State, &short.Error, &short.Reason} {
 		*s = clip(*s)
 	}
@@ -210,9 +211,11 @@ func (q Quarantined) Clipped() Quarantined {
 	return q
 }
 
+// clip cuts what is too long, and says there how long it was. The page reads that:
+// see visible in page/text.js.
 func clip(s string) string {
 	if len(s) <= longestShown {
 		return s
 	}
-	return strings.ToValidUTF8(s[:longestShown], "") + "…"
+	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:longestCut], ""), len(s))
 }

@@ -98,11 +98,19 @@ func TestQueryIsBounded(t *testing.T) {
 	}
 	var many []Change
 	for i := range 1000 {
-		long := strings.Repeat("é", 1000) + fmt.Sprint(i)
-		many = append(many, Change{Kind: long, Request: long, State: long, Resource: long, Error: long, Began: noon.Add(-time.Duration(i))})
+		long := strings.Repeat("é", 1000) + fmt.Sprint(100+i%900)
+		many = append(many, Change{Range: long, Kind: long, Request: long, State: long, Resource: long, Error: long, Began: noon.Add(-time.Duration(i))})
 	}
 	o := Query{Limit: 1000}.Select(many)
-	if len(o.Kinds) != mostValues || len(o.Kinds[0]) > longestShown+4 || len(o.Counts["kind"]) > mostValues || len(o.Operations[0].Resource) > longestShown+4 || len(many[0].Resource) < 2000 {
+	if len(o.Kinds) != mostValues || len(o.Kinds[0]) > longestShown || len(o.Counts["kind"]) > mostValues || len(o.Operations[0].Resource) > longestShown || len(many[0].Resource) < 2000 {
 		t.Errorf("%d kinds of %d bytes, resources of %d", len(o.Kinds), len(o.Kinds[0]), len(o.Operations[0].Resource))
+	}
+	// What is cut says how long it was, and is cut once: again it is what it is.
+	for _, c := range []Change{o.Operations[0], o.Operations[0].clipped()} {
+		for _, text := range []string{c.Range, c.Resource, c.Error, o.Kinds[0]} {
+			if want := strings.Repeat("é", 240) + "… (2003 bytes)"; text != want {
+				t.Errorf("have %q, want %q", text, want)
+			}
+		}
 	}
 }

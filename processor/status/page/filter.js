@@ -19,7 +19,7 @@ export function read(hash = location.hash) {
 // long ones, and told, is in none.
 export const searchable = (text) =>
   String(text ?? "")
-    .replace(/…$/, "")
+    .replace(/… \(\d+ bytes\)$/, "")
     .slice(0, longest)
     .replace(/[\ud800-\udbff]$/, ""); // half of a pair
 

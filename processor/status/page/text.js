@@ -6,6 +6,9 @@
 const unseen =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\u{e0000}-\u{e0fff}]|\p{Cs}/gu;
 
+// The server cuts long texts, too, at 480 bytes, and says behind how long they were.
+const cut = /… \((\d{3,20}) bytes\)$/;
+
 // visible returns text of at most `most` characters in which nothing hides.
 export function visible(value, most = 200) {
   const text = value === undefined || value === null ? "" : String(value);
@@ -14,7 +17,9 @@ export function visible(value, most = 200) {
   if (text.length > most && /[\ud800-\udbff]/.test(text[end - 1])) end--;
   const part = text.length > most ? text.slice(0, end) : text;
   const shown = part.replace(unseen, (c) => "\\u{" + c.codePointAt(0).toString(16).toUpperCase() + "}");
-  return text.length > most ? `${shown}… (${count(text.length)} characters)` : shown;
+  if (text.length <= most) return shown;
+  const told = cut.exec(text.slice(-40));
+  return `${shown}… (${told ? `${count(Number(told[1]))} bytes` : `${count(text.length)} characters`})`;
 }
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
