@@ -122,4 +122,8 @@ func TestHostileContentIsText(t *testing.T) {
 		t.Errorf("what hides is in the page: %q", shown)
 	}
 	p.nothingWrong(s)
+	// Should our care fail, the browser does not make markup of a text at all.
+	if made := eval[string](p, `(() => { try { document.createElement("div").innerHTML = "<b>x</b>"; return "markup"; } catch (error) { return error.name; } })()`); made != "TypeError" {
+		t.Errorf("a text became %s", made)
+	}
 }

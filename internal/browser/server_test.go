@@ -138,7 +138,7 @@ func (s *server) handler() http.Handler {
 	})
 	answer("/api/v1/history", func(url.Values) any { return s.history })
 	mux.HandleFunc("GET /api/v1/events", s.events)
-	mux.Handle("/", page.Handler())
+	mux.Handle("GET /", page.Handler())
 	return mux
 }
 

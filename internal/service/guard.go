@@ -5,19 +5,16 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-)
 
-// contentPolicy lets a page load what its own server has, and nothing else: whatever a
-// document says, a browser runs none of it.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"opfeed/processor/status/page"
+)
 
 // guarded gives every answer, errors included, the headers that keep browsers from
 // doing more with it than it is for.
 func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
-			"Content-Security-Policy":      contentPolicy,
+			"Content-Security-Policy":      page.Policy,
 			"X-Content-Type-Options":       "nosniff",
 			"Referrer-Policy":              "no-referrer",
 			"Cross-Origin-Opener-Policy":   "same-origin",

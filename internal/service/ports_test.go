@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"opfeed/processor/status"
+	"opfeed/processor/status/page"
 )
 
 // surfaces is a service that does not run, with its log.
@@ -81,6 +82,8 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 		{s.AdminHandler(), "POST", "/api/v1/log-level", 405},
 		{s.AdminHandler(), "PUT", "/api/v1/snapshot", 405},
 		{s.AdminHandler(), "DELETE", "/api/v1/operations", 405},
+		{s.AdminHandler(), "POST", "/", 405},
+		{s.AdminHandler(), "POST", "/page.js", 405},
 		{s.AdminHandler(), "GET", "/api/v1/", 404},
 		{s.AdminHandler(), "GET", "/api/v1/snapshot/x", 404},
 		{s.AdminHandler(), "GET", "/absent", 404},
@@ -97,7 +100,7 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 			t.Errorf("%s %s: status %d, want %d", c.method, c.path, w.Code, c.code)
 		}
 		h := w.Header()
-		if h.Get("Content-Security-Policy") != contentPolicy || h.Get("X-Content-Type-Options") != "nosniff" ||
+		if h.Get("Content-Security-Policy") != page.Policy || h.Get("X-Content-Type-Options") != "nosniff" ||
 			h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") != "no-store" ||
 			h.Get("Cross-Origin-Resource-Policy") != "same-origin" {
 			t.Errorf("%s %s: headers %v", c.method, c.path, h)

@@ -15,9 +15,10 @@ import (
 
 // Policy is the page's Content-Security-Policy: its own files and its own
 // server, no inline script or style, no frame around it. Text of a document
-// that got into the page as markup, by a fault of ours, could still do nothing.
+// that got into the page as markup, by a fault of ours, could still do nothing;
+// and where a script would make markup of a text, the browser refuses.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 //go:embed *.html *.css *.js *.svg
 var files embed.FS
@@ -37,8 +38,8 @@ type file struct {
 	tag  string // ETag
 }
 
-// Handler serves the page at / and its files beside it, to GET and HEAD alone.
-// Any other path is not found. The page asks for api/v1 beside itself.
+// Handler serves the page at / and its files beside it; any other path is not
+// found. Let only GET and HEAD come to it. The page asks for api/v1 beside itself.
 func Handler() http.Handler {
 	served := map[string]file{}
 	entries, _ := files.ReadDir(".") // embedded: cannot fail
@@ -59,18 +60,14 @@ func Handler() http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		f, ok := served[r.URL.Path]
-		switch {
-		case !ok:
+		if !ok {
 			http.NotFound(w, r)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		default:
-			h.Set("Content-Type", types[path.Ext(f.name)])
-			// A restart may bring other files: ask each time, get 304 mostly.
-			h.Set("Cache-Control", "no-cache")
-			h.Set("ETag", f.tag)
-			http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.body))
+			return
 		}
+		h.Set("Content-Type", types[path.Ext(f.name)])
+		// A restart may bring other files: ask each time, get 304 mostly.
+		h.Set("Cache-Control", "no-cache")
+		h.Set("ETag", f.tag)
+		http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.body))
 	})
 }
