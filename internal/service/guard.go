@@ -37,8 +37,25 @@ func (s *Service) ours(h http.Handler) http.Handler {
 			http.Error(w, "this name is not known here: use an IP address or localhost, or set "+Prefix+"PAGE_URL", http.StatusMisdirectedRequest)
 			return
 		}
+		if sent(r) {
+			http.Error(w, "another site has sent this browser", http.StatusForbidden)
+			return
+		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// sent tells whether the page of another site has this asked. It cannot read the
+// answer, but could take all streams, or have a profile made. A link that a person
+// follows, as from the page of another replica, is none of that; to a profile there
+// is no link.
+func sent(r *http.Request) bool {
+	h := r.Header
+	if site := h.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
+		return false
+	}
+	followed := h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document"
+	return !followed || strings.HasPrefix(r.URL.Path, "/debug/")
 }
 
 func (s *Service) named(host string) bool {

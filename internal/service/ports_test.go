@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -111,7 +112,7 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 // Whoever lets a name of theirs lead to this machine, or lets a browser write what
 // its user did not, gets nothing.
 func TestOtherNamesAndSitesAreRefused(t *testing.T) {
-	s, _ := surfaces(t, func(c *Config) { c.PageURL = "https://opfeed.example/replica-1/" })
+	s, _ := surfaces(t, func(c *Config) { c.PageURL, c.Pprof = "https://opfeed.example/replica-1/", true })
 	for host, code := range map[string]int{
 		"127.0.0.1": 200, "127.0.0.1:8081": 200, "10.1.2.3:8081": 200, "[::1]:8081": 200, "[::1]": 200, "::1": 200,
 		"localhost": 200, "LocalHost:9": 200, "opfeed.example": 200, "OPFEED.example:443": 200,
@@ -125,6 +126,43 @@ func TestOtherNamesAndSitesAreRefused(t *testing.T) {
 	}
 	if w := asked(s.Handler(), "GET", "/healthz", "", func(r *http.Request) { r.Host = "opfeed.ns.svc" }); w.Code != 200 {
 		t.Errorf("a probe by another name: status %d", w.Code)
+	}
+
+	gone, leave := context.WithCancel(t.Context())
+	leave() // so that a stream that is answered ends
+	// site, mode and destination are what browsers tell of who asks for what.
+	for _, c := range []struct {
+		site, mode, destination, path string
+		code                          int
+	}{
+		{"", "", "", "/api/v1/history", 200}, // curl
+		{"none", "navigate", "document", "/api/v1/history", 200},
+		{"same-origin", "cors", "empty", "/api/v1/history", 200},
+		{"cross-site", "navigate", "document", "/", 200}, // a link
+		{"same-site", "navigate", "document", "/", 200},
+		{"cross-site", "cors", "empty", "/api/v1/history", 403},
+		{"cross-site", "no-cors", "image", "/api/v1/history", 403},
+		{"cross-site", "no-cors", "script", "/page.js", 403},
+		{"cross-site", "cors", "empty", "/api/v1/events", 403},
+		{"same-site", "cors", "empty", "/api/v1/events", 403}, // another port of this machine
+		{"cross-site", "navigate", "iframe", "/", 403},
+		{"cross-site", "navigate", "iframe", "/api/v1/events", 403},
+		{"none", "navigate", "document", "/debug/pprof/cmdline", 200},
+		{"same-origin", "navigate", "document", "/debug/pprof/cmdline", 200},
+		{"cross-site", "navigate", "document", "/debug/pprof/cmdline", 403},
+		{"same-site", "navigate", "document", "/debug/pprof/", 403},
+	} {
+		w := asked(s.AdminHandler(), "GET", c.path, "", func(r *http.Request) {
+			*r = *r.WithContext(gone)
+			for name, value := range map[string]string{"Sec-Fetch-Site": c.site, "Sec-Fetch-Mode": c.mode, "Sec-Fetch-Dest": c.destination} {
+				if value != "" {
+					r.Header.Set(name, value)
+				}
+			}
+		})
+		if w.Code != c.code || w.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%+v: status %d", c, w.Code)
+		}
 	}
 
 	const body = `{"level":"debug"}`
