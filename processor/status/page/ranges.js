@@ -135,7 +135,7 @@ export function rangesIn() {
 
 // pieces lays the ranges side by side from 0 to 1. What no lease covers is a
 // piece of nobody's. Pure.
-export function pieces(ranges) {
+function pieces(ranges) {
   const end = keyspaceEnd(ranges);
   const at = (key) => (key === "FF" ? 1 : Math.min(1, fraction(key) / end));
   const shades = new Map();

@@ -53,7 +53,7 @@ function verdict(service, snapshot) {
     const wrong = (service.conditions ?? []).filter((c) => !c.ok && !c.advisory);
     const first = wrong[0];
     if (!first) return ["Not ready", "bad"];
-    const more = wrong.length > 1 ? `, and ${plural("more", wrong.length - 1).replace(/s$/, "")}` : "";
+    const more = wrong.length > 1 ? `, and ${count(wrong.length - 1)} more` : "";
     return [`Not ready: ${names[first.name] ?? visible(first.name, 40)} – ${visible(first.reason, 200) || "no reason told"}${more}`, "bad"];
   }
   const advice = (service.conditions ?? []).find((c) => !c.ok);
