@@ -1,9 +1,12 @@
 package browser_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"opfeed/processor/status"
 )
 
 // All of it with the keyboard alone.
@@ -100,6 +103,76 @@ func TestPageIsWorkedByKeyboard(t *testing.T) {
 	if asked == 0 {
 		t.Errorf("the server was never asked for it: %q", s.queries)
 	}
+}
+
+// What a reader has typed or chosen is lost by nothing but what is meant to clear it.
+func TestPageKeepsWhatWasTyped(t *testing.T) {
+	s := serve(t, typical)
+	s.set(func(s *server) { s.changes[42].Name, s.changes[42].Kind = "needle-in-hay", "Cluster" })
+	p := start(t).open(t)
+	p.visit(s.url() + "#kind=Cluster")
+	p.until(complete)
+	all := `[...document.querySelectorAll("#filters select")].map((e) => [...e.options].filter((o) => o.text === "all").length).join(" ")`
+	if have := eval[string](p, all); have != "1 1 1 0" {
+		t.Errorf("fields have %s choices of all", have)
+	}
+
+	// Escape clears the search alone.
+	p.press("/")
+	p.write("needle")
+	p.until(`location.hash === "#q=needle&kind=Cluster" && ` + rows + ` === 1`)
+	// How many there are is said once, when the reader has asked, and not every five seconds.
+	p.until(`document.querySelector("#say").textContent === "1 of 187 match"`)
+	if n := eval[int](p, `document.querySelectorAll("[role=status]").length`); n != 1 {
+		t.Errorf("%d places are read aloud, want the one that is for it", n)
+	}
+	p.press("Escape")
+	p.until(`location.hash === "#kind=Cluster" && ` + rows + ` > 1 && document.querySelector("#q").value === ""`)
+
+	// Who leaves the field at once has searched; here the pause never ends.
+	eval[any](p, `(() => { const later = setTimeout; window.setTimeout = (f, ms, ...more) => later(f, ms === 150 ? 1 << 30 : ms, ...more); })()`)
+	p.write("NEEDLE")
+	p.press("Tab")
+	p.until(`location.hash === "#q=NEEDLE&kind=Cluster" && ` + rows + ` === 1`)
+	if q := eval[string](p, `document.querySelector("#q").value`); q != "NEEDLE" {
+		t.Errorf("the field says %q", q)
+	}
+
+	// Safari takes only so many addresses in a while. The search goes on.
+	eval[any](p, `(() => { history.replaceState = () => { throw new DOMException("too many calls", "SecurityError"); }; })()`)
+	eval[any](p, `document.querySelector("#q").select()`)
+	p.write("absent")
+	p.press("Tab")
+	p.until(`document.querySelector("#operations-note").textContent === "0 of 187 match"`)
+	p.nothingWrong(s)
+}
+
+// The next operation is the one after that which was there, also when it has ended.
+func TestPageKeepsThePlaceOfOneThatEnded(t *testing.T) {
+	s := serve(t, typical)
+	p := start(t).open(t)
+	p.visit(s.url())
+	p.until(complete)
+	const name = `document.activeElement.querySelector("bdi")?.textContent ?? ""`
+	names := eval[[]string](p, `[...document.querySelectorAll("#operations td.name button bdi")].map((e) => e.textContent)`)
+	ends := func(n int) {
+		s.set(func(s *server) {
+			s.changes = slices.DeleteFunc(s.changes, func(c status.Change) bool { return c.Name == names[n] })
+		})
+		p.until(`document.activeElement === document.body`)
+	}
+	p.press("j", "j", "j", "j")
+	for _, step := range []struct {
+		gone, want int
+		key        string
+	}{{3, 4, "j"}, {4, 5, "j"}, {5, 2, "k"}} {
+		ends(step.gone)
+		p.press(step.key)
+		if have := eval[string](p, name); have != names[step.want] {
+			t.Errorf("after %s has ended, %s leads to %s, want %s", names[step.gone], step.key, have, names[step.want])
+		}
+	}
+	p.nothingWrong(s)
 }
 
 // A search is for all that was given, however long: an ARM id, or a subscription

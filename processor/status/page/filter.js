@@ -30,7 +30,12 @@ export function write(filter) {
   if (filter.page) kept.set("page", filter.page + 1);
   const hash = kept.toString();
   const address = location.pathname + location.search + (hash ? `#${hash}` : "");
-  if (address !== location.pathname + location.search + location.hash) history.replaceState(null, "", address);
+  if (address === location.pathname + location.search + location.hash) return;
+  try {
+    history.replaceState(null, "", address);
+  } catch {
+    // Safari allows 100 in 10 s. The next change brings the address up to date.
+  }
 }
 
 // narrow says whether anything is left out.

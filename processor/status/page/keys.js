@@ -2,7 +2,7 @@
 
 import { byID } from "./dom.js";
 
-export function keysIn({ theme, turn, clear }) {
+export function keysIn({ theme, turn, forget }) {
   const dialog = byID("keys");
   const help = () => (dialog.open ? dialog.close() : dialog.showModal());
   byID("help").addEventListener("click", help);
@@ -26,7 +26,7 @@ export function keysIn({ theme, turn, clear }) {
     const at = event.target;
     if (at === byID("q") && event.key === "Escape") {
       event.preventDefault();
-      if (at.value) clear();
+      if (at.value) forget();
       else at.blur();
       return;
     }
@@ -39,11 +39,23 @@ export function keysIn({ theme, turn, clear }) {
   });
 }
 
-// step moves the focus to the next operation, or the one before.
+// at is the place of the operation that has the focus, or had it until it ended;
+// -1 when the reader is elsewhere.
+let at = -1;
+
+document.addEventListener("focusin", (event) => {
+  at = all().findIndex((button) => button.closest("tbody").contains(event.target));
+});
+
+const all = () => [...byID("operations").querySelectorAll("button.disclose")];
+
+// step moves the focus to the next operation, or the one before. In the place of
+// one that has ended is the one after it.
 function step(by) {
-  const all = [...byID("operations").querySelectorAll("button.disclose")];
-  if (all.length === 0) return;
+  const buttons = all();
+  if (buttons.length === 0) return;
   const body = document.activeElement?.closest?.("#operations tbody");
-  const now = body ? all.findIndex((b) => body.contains(b)) : by > 0 ? -1 : all.length;
-  all[Math.max(0, Math.min(all.length - 1, now + by))].focus();
+  let to = body ? buttons.findIndex((b) => body.contains(b)) + by : by > 0 ? at : at - 1;
+  if (!body && at < 0) to = by > 0 ? 0 : buttons.length - 1;
+  buttons[Math.max(0, Math.min(buttons.length - 1, to))].focus();
 }

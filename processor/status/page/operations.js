@@ -37,7 +37,7 @@ export function operationsIn(take) {
 }
 
 function empty(filter, total, snapshot) {
-  if (total > 0) return narrow(filter) ? `None of the ${count(total)} operations matches. Escape in the search field, or Clear, shows them all.` : "This page is beyond the last.";
+  if (total > 0) return narrow(filter) ? `None of the ${count(total)} operations matches. Clear shows them all.` : "This page is beyond the last.";
   const ranges = snapshot.ranges ?? [];
   if (ranges.length > 0 && !ranges.some((r) => r.mine)) return "This replica holds no range, so it has no operations. Those of the others are on their pages, below.";
   return "Nothing is pending here: every operation in this replica's ranges has ended.";

@@ -1,7 +1,7 @@
 // The page: hears snapshots, asks for the rest now and then, shows it all.
 
 import { asker } from "./ask.js";
-import { attr, byID, el, hide, keyed, text } from "./dom.js";
+import { byID, el, hide, keyed, text } from "./dom.js";
 import { narrow, read, write } from "./filter.js";
 import { keysIn } from "./keys.js";
 import { live } from "./live.js";
@@ -22,6 +22,7 @@ let filter = read();
 let heard = NaN; // when the last snapshot came, by our clock
 let ahead = 0; // the server's clock less ours, ms
 let events = 0;
+let aloud = false; // the next answer about operations is said
 
 const ask = {
   snapshot: asker("api/v1/snapshot"),
@@ -96,6 +97,8 @@ function askOperations() {
     const beyond = known.operations && filter.page > 0 && filter.page * pageSize >= (known.operations.matching ?? 0);
     if (beyond && !wrong.operations) change({ page: Math.max(0, Math.ceil((known.operations.matching ?? 0) / pageSize) - 1) });
     renderOperations();
+    if (aloud && !wrong.operations) text(byID("say"), byID("operations-note").textContent);
+    aloud = false;
   });
 }
 
@@ -105,9 +108,11 @@ function askAll() {
   one("history", {}, renderTiles);
 }
 
-// change takes another filter; any but another page begins at the first.
+// change takes another filter; any but another page begins at the first. How many
+// match then is said aloud, once; not each time that the number changes.
 function change(part) {
   filter = { ...filter, page: 0, ...part };
+  aloud ||= !("page" in part);
   write(filter);
   renderOperations();
   askOperations();
@@ -134,24 +139,30 @@ function fields() {
 
 function listen() {
   let typing = 0;
-  byID("q").addEventListener("input", (event) => {
+  const q = byID("q");
+  const search = () => {
     clearTimeout(typing);
-    typing = setTimeout(() => change({ q: event.target.value }), 150);
+    if (q.value !== filter.q) change({ q: q.value });
+  };
+  q.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(search, 150);
   });
+  q.addEventListener("change", search); // who leaves the field waits for nothing
   for (const [name, id] of Object.entries(choose)) byID(id).addEventListener("change", (event) => change({ [name]: event.target.value }));
-  const clear = () => {
-    clearTimeout(typing);
-    byID("q").value = "";
-    change({ q: "", kind: "", request: "", state: "" });
+  const forget = () => {
+    q.value = "";
+    search();
   };
   byID("clear").addEventListener("click", () => {
-    clear();
-    byID("q").focus();
+    clearTimeout(typing);
+    q.value = "";
+    change({ q: "", kind: "", request: "", state: "" });
+    q.focus();
   });
   byID("filters").addEventListener("submit", (event) => {
     event.preventDefault();
-    clearTimeout(typing);
-    change({ q: byID("q").value });
+    search();
   });
   // Not by the address, which holds the view.
   byID("skip").addEventListener("click", (event) => {
@@ -175,7 +186,7 @@ function listen() {
   };
   themeWords();
   byID("theme").addEventListener("click", theme);
-  keysIn({ theme, turn, clear });
+  keysIn({ theme, turn, forget });
 }
 
 listen();
@@ -201,4 +212,3 @@ const line = live({
   },
 });
 byID("again").addEventListener("click", () => line.again());
-attr(document.body, "data-loaded", "true");
