@@ -26,7 +26,8 @@ func (s *Service) api(mux *http.ServeMux) {
 		}
 		select {
 		case places <- struct{}{}:
-		case <-r.Context().Done():
+		case <-r.Context().Done(): // the client has gone, or the service ends
+			s.refuse(w, http.StatusServiceUnavailable, "the service ends")
 			return
 		}
 		defer func() { <-places }()

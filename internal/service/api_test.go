@@ -1,8 +1,10 @@
 package service
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,5 +62,37 @@ func TestNoStartTimeHidesTheOperations(t *testing.T) {
 		}
 		r.stop()
 		<-r.result
+	})
+}
+
+// TestWhoWaitsForAPlaceIsToldOfTheEnd: an empty answer is one that says nothing of
+// what went wrong.
+func TestWhoWaitsForAPlaceIsToldOfTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := surfaces(t, nil)
+		end := make(chan struct{})
+		s.running.Store(&engine{changes: func() []status.Change { <-end; return nil }})
+		h := s.AdminHandler()
+		var under sync.WaitGroup
+		for range computed {
+			under.Go(func() {
+				if w := asked(h, "GET", "/api/v1/operations", ""); w.Code != http.StatusOK {
+					t.Errorf("one that has a place: status %d", w.Code)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, hangUp := context.WithCancel(t.Context())
+		under.Go(func() {
+			w := asked(h, "GET", "/api/v1/operations", "", func(r *http.Request) { *r = *r.WithContext(ctx) })
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Content-Type") != "application/json" || !json.Valid(w.Body.Bytes()) {
+				t.Errorf("one that waits: status %d, %q", w.Code, w.Body)
+			}
+		})
+		synctest.Wait()
+		hangUp()
+		synctest.Wait()
+		close(end)
+		under.Wait()
 	})
 }
