@@ -21,7 +21,8 @@ var traps = []string{
 	`<base href=//evil.example/>`, `<meta http-equiv=refresh content="0;url=//evil.example/">`,
 	"safe\u202Egnp.exe", "a\u2066b\u2069\u200Bc\uFEFFd\u00ADe", "tab\tline\nreturn\r nul\x00bell\x07",
 	"\u061C\u05D0\u05D1\u05D2 \u0627\u0644", strings.Repeat("a\u0301\u0327\u0330\u0489", 40),
-	strings.Repeat("W", 10_000), strings.Repeat("\U0001F4A5", 3000), "__proto__", "constructor", "\U000E0041\U000E0042tags",
+	strings.Repeat("W", 10_000), strings.Repeat("\U0001F4A5", 3000), "__proto__", "constructor",
+	"a\u2800b\u00a0c\u3000d\u2003e\U0001D173f\U0001BCA0g\u3164h\ufe0fi\u034fj\u2065k", "\U000E0041\U000E0042tags",
 	"#kind=x&q=<b>", "%3Cscript%3E", "&lt;b&gt;", "</title><script>window.pwned=1</script>",
 }
 
@@ -83,7 +84,8 @@ func TestHostileContentIsText(t *testing.T) {
 	}
 	p.shows("#instance", traps[0], `safe\u{202E}gnp.exe`)
 	p.shows("#state-title", traps[3])
-	p.shows("#operations", `safe\u{202E}gnp.exe`, `a\u{2066}b\u{2069}\u{200B}c\u{FEFF}d\u{AD}e`, `tab\u{9}line\u{A}return\u{D} nul\u{0}bell\u{7}`, `\u{E0041}`)
+	p.shows("#operations", `safe\u{202E}gnp.exe`, `a\u{2066}b\u{2069}\u{200B}c\u{FEFF}d\u{AD}e`, `tab\u{9}line\u{A}return\u{D} nul\u{0}bell\u{7}`, `\u{E0041}`,
+		`a\u{2800}b\u{A0}c\u{3000}d\u{2003}e\u{1D173}f\u{1BCA0}g\u{3164}h\u{FE0F}i\u{34F}j\u{2065}k`)
 	p.shows("#replicas", "evil-0-")
 	// Long ones say how long they were, though the server has cut them before.
 	names := eval[[]string](p, `[...document.querySelectorAll("#operations td.name button bdi")].map((e) => e.textContent)`)

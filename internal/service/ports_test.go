@@ -314,7 +314,7 @@ func TestPanickedWatchIsMissed(t *testing.T) {
 
 // Whatever a document says, a log line stays one line that reads as it is.
 func TestLogLinesDoNotMislead(t *testing.T) {
-	const hostile = "a\u202eb\u2066c\u200fd\u009b31me\u2028f\ufeffg\u007fh é→"
+	const hostile = "a\u202eb\u2066c\u200fd\u009b31me\u2028f\ufeffg\u007fh é→ \u200bi\u2062j\u00adk\u2800l\u00a0m\u3000n\u3164o\U0001D173p\U000E0041q\ufe0fr\u034f\u2003"
 	for _, format := range []string{FormatJSON, FormatConsole} {
 		var out bytes.Buffer
 		log, _, err := NewLogger("info", format, &out)
@@ -323,7 +323,7 @@ func TestLogLinesDoNotMislead(t *testing.T) {
 		}
 		log.Named("n\u202e").Info("constant", zap.String("name", hostile))
 		line := out.String()
-		if strings.ContainsFunc(line, misleads) || strings.Count(line, "\n") != 1 || !strings.Contains(line, "h é→") {
+		if strings.ContainsFunc(line, misleads) || strings.ContainsAny(line, "\u200b\u2062\u00ad\u2800\u00a0\u3000\u3164\U0001D173\U000E0041\ufe0f\u034f\u2003") || strings.Count(line, "\n") != 1 || !strings.Contains(line, "h é→") {
 			t.Errorf("%s: %q", format, line)
 		}
 		var fields struct{ Name string }

@@ -1,10 +1,11 @@
 // How values are written for people. Pure functions; whatever comes from a
 // document is hostile until it has gone through here.
 
-// What a reader cannot see, or what turns the text around it: control
-// characters, marks of direction, zero-width and tag characters, halves of pairs.
+// What a reader cannot see, or what turns the text around it: control and format
+// characters (marks of direction, zero-width ones, tags), spaces and ends of lines
+// other than the space, characters that are drawn as nothing, halves of pairs.
 const unseen =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\u{e0000}-\u{e0fff}]|\p{Cs}/gu;
+  /\p{Cc}|\p{Cf}|\p{Cs}|\p{Zl}|\p{Zp}|(?! )\p{Zs}|[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\uffff\u{e0000}-\u{e0fff}]/gu;
 
 // The server cuts long texts, too, at 480 bytes, and says behind how long they were.
 const cut = /… \((\d{3,20}) bytes\)$/;
