@@ -14,6 +14,7 @@ func TestPageWaitsForSlowAnswers(t *testing.T) {
 	s := serve(t, typical)
 	s.set(func(s *server) { s.lag = 12 }) // the page asks at each fifth event
 	p := start(t).open(t)
+	p.do("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": fmt.Sprintf(patienceOfThePage, 1<<30)})
 	p.visit(s.url())
 	p.until(complete)
 	s.set(func(s *server) {
@@ -28,7 +29,6 @@ func TestPageWaitsForSlowAnswers(t *testing.T) {
 	s.mu.Unlock()
 
 	// One that is not wanted any more is taken back.
-	eval[any](p, fmt.Sprintf(patienceOfThePage, 1<<30))
 	p.press("/")
 	p.write("x")
 	s.until(func(s *server) bool { return slices.ContainsFunc(s.held, searches("x")) })

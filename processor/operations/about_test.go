@@ -17,11 +17,11 @@ func TestBeganIsToBeBelieved(t *testing.T) {
 		start any
 		age   time.Duration // as it is told when the operation was stored ten minutes ago
 	}{
-		"as it should be": {time.Duration(-30 * time.Minute), 30 * time.Minute},
+		"as it should be": {-30 * time.Minute, 30 * time.Minute},
 		"missing":         {nil, 10 * time.Minute},
 		"no time":         {"yesterday", 10 * time.Minute},
 		"the epoch":       {"1970-01-01T00:00:00Z", 10 * time.Minute},
-		"in the future":   {time.Duration(time.Hour), 10 * time.Minute},
+		"in the future":   {time.Hour, 10 * time.Minute},
 		"a number":        {5, 10 * time.Minute},
 		// These parse, and cannot be written as JSON.
 		"no offset of a day":     {offset("+24:00", 24*time.Hour), 10 * time.Minute},
