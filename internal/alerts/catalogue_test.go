@@ -12,7 +12,7 @@ import (
 
 // targetLabels are what Prometheus adds to each series; of job and instance it
 // always does, of the others in Kubernetes.
-var targetLabels = []string{"job", "instance", "namespace", "pod"}
+var targetLabels = []string{"job", "instance", "cluster", "namespace", "pod"}
 
 // catalogue is what is emitted: of each series the values of each label.
 type catalogue map[string]map[string][]string

@@ -69,7 +69,7 @@ func alertNames(t *testing.T) []string {
 func TestEveryAlertIsComplete(t *testing.T) {
 	var tested []string
 	for _, path := range testFiles(t) {
-		if name := strings.TrimSuffix(filepath.Base(path), ".yaml"); name != health {
+		if name := strings.TrimSuffix(filepath.Base(path), ".yaml"); name != health && name != clusters {
 			tested = append(tested, name)
 		}
 	}
@@ -113,8 +113,41 @@ func TestOverviewNamesEveryAlert(t *testing.T) {
 	}
 }
 
-// health is the file of tests in which no alert may fire.
-const health = "health"
+// Files of tests of all alerts: in which none may fire, and in which each must, of
+// one cluster alone.
+const health, clusters = "health", "clusters"
+
+// TestClustersAreKeptApart: whatever a rule sums up or compares it does within one
+// job of one cluster; and the test of two clusters lets every alert fire.
+func TestClustersAreKeptApart(t *testing.T) {
+	job := []string{"cluster", "namespace", "job"}
+	has := func(labels []string) bool { return len(labels) >= len(job) && slices.Equal(labels[:len(job)], job) }
+	for _, r := range parse(t).Groups[0].Rules {
+		q, err := read(r.Expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range q.selectors {
+			if !has(s.kept) && !strings.Contains(r.Expr, "absent_over_time("+s.metric) {
+				t.Errorf("%s: %s is summed up by %q", r.Alert, s.metric, s.kept)
+			}
+		}
+		for _, m := range regexp.MustCompile(`\bon \(([^)]*)\)`).FindAllStringSubmatch(r.Expr, -1) {
+			if !has(strings.Split(m[1], ", ")) {
+				t.Errorf("%s: series are matched by %s", r.Alert, m[1])
+			}
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(docs, "alerts/tests", clusters+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range alertNames(t) {
+		if !strings.Contains(string(page), `alertname="`+name+`"`) {
+			t.Errorf("the test of two clusters does not expect %s", name)
+		}
+	}
+}
 
 var (
 	anyDuration = regexp.MustCompile(`\b\d+(ms|s|m|h|d)\b`)
