@@ -2,13 +2,15 @@ package alerts
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // TestMetricsAreEmitted holds every query to what a running service emits:
 // without any one metric, label or value that a rule or the dashboard needs it
-// fails.
+// fails. And the runbook of readiness has its conditions, all and no other.
 func TestMetricsAreEmitted(t *testing.T) {
 	c := emitted(t)
 	for _, name := range alertNames(t) { // Prometheus itself emits these
@@ -32,6 +34,13 @@ func TestMetricsAreEmitted(t *testing.T) {
 				check("runbook "+name, m[1])
 			}
 		}
+	}
+	var told []string
+	for _, m := range regexp.MustCompile("(?m)^  - `(\\w+)`: ").FindAllStringSubmatch(runbooks(t)["OpfeedNotReady"], -1) {
+		told = append(told, m[1])
+	}
+	if have := c["opfeed_condition"]["condition"]; !slices.Equal(slices.Sorted(slices.Values(told)), slices.Sorted(slices.Values(have))) {
+		t.Errorf("the conditions are %q, and the runbook of OpfeedNotReady has %q", have, told)
 	}
 	for _, v := range d.Templating.List {
 		if v.Type == "query" {
