@@ -69,6 +69,9 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 		if !slices.Equal(headings, want) {
 			t.Errorf("%s has the headings %q, want %q", name, headings, want)
 		}
+		if !strings.Contains(page, "(../alerts/README.md#how-to-run-what-runbooks-name)") {
+			t.Errorf("%s: its runbook does not lead to how its commands are run", name)
+		}
 		for _, r := range parse(t).Groups[0].Rules {
 			if r.Alert == name && !strings.Contains(page, "**"+r.Labels["severity"]+"**") && !strings.Contains(page, "**"+r.Labels["severity"]+".**") {
 				t.Errorf("%s: its runbook does not say that it is %s", name, r.Labels["severity"])
