@@ -13,7 +13,8 @@ import (
 // fails. And the runbook of readiness has its conditions, all and no other.
 func TestMetricsAreEmitted(t *testing.T) {
 	c := emitted(t)
-	for _, name := range alertNames(t) { // Prometheus itself emits these
+	c.add("up", nil) // Prometheus itself emits these
+	for _, name := range alertNames(t) {
 		c.add("ALERTS", map[string]string{"alertname": name, "alertstate": "firing"})
 	}
 	check := func(where, query string) {
