@@ -26,6 +26,7 @@ import (
 	"opfeed/internal/inproc"
 	"opfeed/internal/service"
 	"opfeed/internal/workload"
+	"opfeed/processor"
 )
 
 // How many mutated documents TestMutants makes, and from which seed on; `make mutants`
@@ -301,17 +302,41 @@ func (z *zoo) scan(visit func(*creature, map[string]any, string)) {
 	}
 }
 
+// records are the stored quarantine records: a snapshot shows the newest alone.
+func (z *zoo) records() []processor.Record {
+	z.t.Helper()
+	var list []processor.Record
+	pager := z.container("Leases").NewQueryItemsPager(`SELECT * FROM c WHERE c.kind = "quarantine"`, azcosmos.NewPartitionKey(), nil)
+	for pager.More() {
+		page, err := pager.NextPage(z.t.Context())
+		if err != nil {
+			z.t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			var r processor.Record
+			if err := json.Unmarshal(item, &r); err != nil {
+				z.t.Fatal(err)
+			}
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 func (z *zoo) judge(s service.Snapshot, seed uint64) {
 	z.t.Helper()
 	j := &judge{checks: z.checks, herd: z.kept, named: map[string][]*creature{}, objects: map[string]cssim.Object{}, shunned: map[[2]string]string{}}
 	for _, o := range z.cs.Journal().Objects {
 		j.objects[o.InternalID] = o
 	}
-	for _, q := range s.Quarantined {
-		j.shunned[[2]string{q.Partition, q.ID}] = q.Reason
+	for _, q := range z.records() {
+		j.shunned[[2]string{q.Partition, q.DocumentID}] = q.Reason
 		if strings.Contains(q.Reason, "panicked") {
-			z.t.Errorf("quarantined: %q %q: %s", q.Partition, q.ID, q.Reason)
+			z.t.Errorf("quarantined: %q %q: %s", q.Partition, q.DocumentID, q.Reason)
 		}
+	}
+	if len(j.shunned) != s.QuarantinedTotal {
+		z.t.Errorf("%d documents have a quarantine record, and %d are told", len(j.shunned), s.QuarantinedTotal)
 	}
 	for _, c := range z.kept {
 		if c.name != "" {
