@@ -12,7 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"opfeed/cs/cssim"
-	"opfeed/internal/cosmosemu"
 	"opfeed/internal/inproc"
 	"opfeed/processor/status"
 )
@@ -21,16 +20,7 @@ import (
 // document says must not make an error of it.
 func TestNoStartTimeHidesTheOperations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, on := t.Context(), int32(-1)
-		account := cosmosemu.New(cosmosemu.Options{Key: marker})
-		if err := account.Create("db",
-			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
-		); err != nil {
-			t.Fatal(err)
-		}
+		ctx, account := t.Context(), emulated(t)
 		clusters := cssim.New(cssim.Options{Speed: 1, Seed: 1})
 		r := start(t, testConfig(t), Deps{Cosmos: inproc.New(account), CS: inproc.New(clusters)})
 		pause(ctx, 10*time.Second)

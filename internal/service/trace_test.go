@@ -20,7 +20,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"opfeed/cs/cssim"
-	"opfeed/internal/cosmosemu"
 	"opfeed/internal/inproc"
 )
 
@@ -38,16 +37,7 @@ const planted = "5ecret"
 
 func startTraced(t *testing.T) *traced {
 	t.Helper()
-	on := int32(-1)
-	account := cosmosemu.New(cosmosemu.Options{Key: marker})
-	if err := account.Create("db",
-		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
-		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
-		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
-		cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
-	); err != nil {
-		t.Fatal(err)
-	}
+	account := emulated(t)
 	w := &traced{spans: tracetest.NewInMemoryExporter()}
 	w.clusters = cssim.New(cssim.Options{Speed: 60, Seed: 1})
 	arm := inproc.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))

@@ -21,20 +21,27 @@ import (
 	"opfeed/processor/status"
 )
 
+// emulated is an account with the containers of a replica.
+func emulated(t *testing.T) *cosmosemu.Server {
+	t.Helper()
+	on := int32(-1)
+	account := cosmosemu.New(cosmosemu.Options{Key: marker})
+	if err := account.Create("db",
+		cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
+		cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
+		cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
+		cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
+	); err != nil {
+		t.Fatal(err)
+	}
+	return account
+}
+
 // TestWholeReplica runs everything against emulated servers: ready, one
 // operation from Accepted to Succeeded, and a stop that gives the leases back.
 func TestWholeReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, on := t.Context(), int32(-1)
-		account := cosmosemu.New(cosmosemu.Options{Key: marker})
-		if err := account.Create("db",
-			cosmosemu.Container{ID: "Resources", PartitionKey: "/partitionKey", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Leases", PartitionKey: "/id", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Locks", PartitionKey: "/id", DefaultTTL: &on},
-			cosmosemu.Container{ID: "Billing", PartitionKey: "/subscriptionId"},
-		); err != nil {
-			t.Fatal(err)
-		}
+		ctx, account := t.Context(), emulated(t)
 		clusters := cssim.New(cssim.Options{Speed: 60, Seed: 1})
 		r := start(t, testConfig(t), Deps{Cosmos: inproc.New(account), CS: inproc.New(clusters)})
 		pause(ctx, 10*time.Second)

@@ -148,7 +148,7 @@ func realDocuments(t *testing.T) map[string][]byte {
 	}
 	files, _ := filepath.Glob(filepath.Join(dir, "../shared/data/cosmos-documents/*.json"))
 	if len(files) == 0 {
-		t.Skip("the tests over real documents are skipped: there is no ../shared/data beside the module")
+		t.Skip("SKIPPED: the tests over real documents: there is no ../shared/data beside the module")
 	}
 	docs := map[string][]byte{}
 	for _, file := range files {
