@@ -75,7 +75,7 @@ answers: ## how long the answers to the status page take with 10,000 and 40,000 
 failover: ## how long a range is handled by nobody when it changes hands: 50 crashes, stops, joins (SHORT=1: 5; STRICT=1 fails above the bounds)
 	@set -o pipefail; $(GO) test -count 1 -timeout 30m $(if $(SHORT),-short) -v -run TestFailover ./internal/figures -failover $(if $(STRICT),-failover.strict) $(if $(SHORT)$(STRICT),,-figures.write) | grep -v '^=== \|^ *logger.go'
 
-flood: ## far too much at once, and what else goes wrong, told by a real Prometheus: 5 minutes of two idle cores; writes docs/flood.md (SHORT=1: 3 minutes, writes nothing)
+flood: ## far too much at once, and what else goes wrong, told by a real Prometheus: 5 minutes of two idle cores; writes docs/flood.md (SHORT=1: 3 minutes, writes nothing, and a bound of time that is not kept is told, no more)
 	@set -o pipefail; $(GO) test -count 1 -timeout 20m $(if $(SHORT),-short) -v -run '^TestFlood$$' ./internal/system -flood $(if $(SHORT),,-flood.write) | grep --line-buffered -v '^=== \|^ *process_test.go'
 
 idle: ## measure what an idle replica costs and write it into docs/request-units.md

@@ -24,7 +24,10 @@ type phase struct {
 type row struct {
 	phase, what, seen, bound string
 	ok                       bool
+	late                     bool // it came, but not in the time that is wanted
 }
+
+func (r row) kept() bool { return r.ok && !r.late }
 
 // settled is how long after the end of a trouble its alerts may fire: windows of
 // rules have to pass.
@@ -60,7 +63,7 @@ func alertRows(phases []phase, spans []span, settled time.Duration) (rows []row)
 		after := max(0, last.Sub(p.mended))
 		rows = append(rows, row{
 			phase: p.name, what: "all alerts resolve", seen: seconds(after) + " after the trouble ended",
-			bound: "≤ " + seconds(settled), ok: len(open) == 0 && after <= settled,
+			bound: "≤ " + seconds(settled), ok: len(open) == 0, late: after > settled,
 		})
 	}
 	return rows
@@ -71,7 +74,7 @@ func firedRows(p phase, began map[string]time.Time) (rows []row) {
 		r := row{phase: p.name, what: alert + " fires", seen: "never", bound: "≤ " + seconds(p.must[alert])}
 		if at := began[alert]; !at.IsZero() {
 			took := at.Sub(p.begin)
-			r.seen, r.ok = "after "+seconds(took), took <= p.must[alert]
+			r.seen, r.ok, r.late = "after "+seconds(took), true, took > p.must[alert]
 		}
 		rows = append(rows, r)
 	}
@@ -129,15 +132,19 @@ func TestAlertRows(t *testing.T) {
 	}{
 		"right":    {good, ""},
 		"missing":  {good[:1], "flood: B fires"},
-		"late":     {append([]span{{"A", "", at(21), at(45)}}, good[1:]...), "flood: A fires"},
+		"late":     {append([]span{{"A", "", at(21), at(45)}}, good[1:]...), "flood: A fires (late)"},
 		"wrong":    {append([]span{{"C", "", at(5), at(6)}}, good...), "before: no alert fires"},
-		"resolves": {append([]span{{"C", "", at(40), at(57)}}, good...), "flood: all alerts resolve"},
+		"resolves": {append([]span{{"C", "", at(40), at(57)}}, good...), "flood: all alerts resolve (late)"},
+		"open":     {append([]span{{"C", "", at(40), at(61)}}, good...), "flood: all alerts resolve"},
 		"early":    {append([]span{{"D", "", at(10), at(11)}}, good...), "flood: no other alert fires"},
 	} {
 		var wrong []string
 		for _, r := range alertRows(phases, test.spans, 15*time.Second) {
-			if !r.ok {
+			switch {
+			case !r.ok:
 				wrong = append(wrong, r.phase+": "+r.what)
+			case r.late:
+				wrong = append(wrong, r.phase+": "+r.what+" (late)")
 			}
 		}
 		if got := strings.Join(wrong, "; "); got != test.wrong {

@@ -48,7 +48,7 @@ var (
 	// Slower, since less of it could not overload anything.
 	shortFlood = deluge{
 		subscriptions: 4, each: 300, within: 3 * time.Second, lasts: 20 * time.Second, before: 8 * time.Second,
-		quiet: 100, rate: 10, slow: 40, speed: 300, list: "15s", scale: 1. / 30, budget: 2500, drain: 90 * time.Second,
+		quiet: 100, rate: 10, slow: 40, speed: 300, list: "15s", scale: 1. / 30, budget: 2500, drain: 4 * time.Minute,
 	}
 )
 
@@ -73,7 +73,7 @@ type flooded struct {
 // hardly notices.
 func TestFlood(t *testing.T) {
 	if !*floodRun {
-		t.Skip("SKIPPED: takes 8 minutes; make flood")
+		t.Skip("SKIPPED: takes 5 minutes; make flood")
 	}
 	program := needPrometheus(t)
 	size := wholeFlood
@@ -104,9 +104,14 @@ func TestFlood(t *testing.T) {
 	r := f.report(v)
 	t.Log("\n" + r.table())
 	for _, one := range r.rows {
-		if !one.ok {
-			t.Errorf("%s: %s: %s, want %s", one.phase, one.what, one.seen, one.bound)
+		if one.kept() {
+			continue
 		}
+		complain := t.Errorf
+		if one.ok && testing.Short() { // it may run on a slow machine
+			complain = t.Logf
+		}
+		complain("NOT KEPT: %s: %s: %s, want %s", one.phase, one.what, one.seen, one.bound)
 	}
 	if *floodWrite && !t.Failed() {
 		r.write(t)
@@ -169,7 +174,7 @@ func (f *flooded) run(ctx context.Context) {
 			"name": "silent", "match": map[string]any{"kind": "feed", "container": "Resources", "agent": "opfeed", "range": "0"},
 			"effect": map[string]any{"feed": "silent"},
 		})
-		f.alerted("OpfeedRecovered", s(75))
+		f.alerted("OpfeedRecovered")
 	}, func() { f.mend(f.cosmosURL + "/_emulator") })
 
 	poison := f.scribe.poison()
@@ -178,7 +183,7 @@ func (f *flooded) run(ctx context.Context) {
 		must: map[string]time.Duration{"OpfeedQuarantined": s(5) + minutes(1)},
 	}, func() {
 		poison.write()
-		f.alerted("OpfeedQuarantined", s(15))
+		f.alerted("OpfeedQuarantined")
 	}, poison.mend)
 
 	f.phase(phase{
@@ -191,7 +196,7 @@ func (f *flooded) run(ctx context.Context) {
 		f.fault(f.csURL+"/_simulator", map[string]any{
 			"name": "outage", "match": map[string]any{"agent": "opfeed"}, "effect": map[string]any{"reply": "reset"},
 		})
-		f.alerted("OpfeedClusterServiceFailing", s(60))
+		f.alerted("OpfeedClusterServiceFailing")
 	}, func() { f.mend(f.csURL + "/_simulator") })
 
 	f.phase(phase{
@@ -202,7 +207,7 @@ func (f *flooded) run(ctx context.Context) {
 			"name": "throttled", "match": map[string]any{"agent": "opfeed"}, "when": map[string]any{"probability": 0.3},
 			"effect": map[string]any{"status": 429, "substatus": 3200, "header": map[string]string{"x-ms-retry-after-ms": "20"}}, // scaled, as the rules are
 		})
-		f.alerted("OpfeedThrottled", s(60))
+		f.alerted("OpfeedThrottled")
 	}, func() { f.mend(f.cosmosURL + "/_emulator") })
 }
 
@@ -223,7 +228,7 @@ func (f *flooded) phase(p phase, trouble, mend func()) {
 	mend()
 	p.mended = time.Now()
 	calm := time.Time{}
-	within(f.t, f.recovers()+10*time.Second, func() bool {
+	within(f.t, 2*f.recovers(), func() bool {
 		pause(f.t, time.Second)
 		if len(f.monitor.firing()) > 0 {
 			calm = time.Time{}
@@ -248,10 +253,10 @@ func (f *flooded) end(stop, wait func()) {
 	}
 }
 
-// alerted waits for an alert.
-func (f *flooded) alerted(name string, limit time.Duration) {
+// alerted waits for an alert, for longer than it may take.
+func (f *flooded) alerted(name string) {
 	f.t.Helper()
-	within(f.t, limit, func() bool { return slices.Contains(f.monitor.firing(), name) })
+	within(f.t, 2*time.Minute, func() bool { return slices.Contains(f.monitor.firing(), name) })
 }
 
 // fault lets an emulated server fail on command; mend ends all that.
