@@ -52,7 +52,7 @@ handover: ## how long a range waits for its next owner when a process is killed,
 	@set -o pipefail; $(GO) test -count 1 -timeout 1h -v -run '^TestFailover$$' ./internal/system -failover.times=$(TIMES) $(if $(STRICT),-failover.strict) | grep --line-buffered -v '^=== \|^ *process_test.go'
 
 # They allocate much and keep little: a larger heap saves the collector's time.
-simulate: ## clusters under seeded trouble: 50 simulated hours, then 10 with the race detector: 20 minutes of two idle cores (SHORT=1: a sixth of it)
+simulate: ## clusters under seeded trouble: 50 simulated hours, then 10 with the race detector: 25 minutes of two idle cores (SHORT=1: a sixth of it)
 	@set -o pipefail; GOGC=400 $(GO) test -count 1 -timeout 2h -run '^TestSimulate$$' -v ./internal/simulation -simulate.seeds=$(if $(SHORT),60,330) -simulate.hours=$(if $(SHORT),8,50) | grep --line-buffered -v '^=== \|^ *logger.go'
 	@set -o pipefail; GOGC=400 $(GO) test -race -count 1 -timeout 2h -run '^TestSimulate$$' -v ./internal/simulation -simulate.first=1001 -simulate.seeds=$(if $(SHORT),12,66) -simulate.for=10m -simulate.hours=$(if $(SHORT),1.8,10) | grep --line-buffered -v '^=== \|^ *logger.go'
 

@@ -69,7 +69,7 @@ func alertNames(t *testing.T) []string {
 func TestEveryAlertIsComplete(t *testing.T) {
 	var tested []string
 	for _, path := range testFiles(t) {
-		if name := strings.TrimSuffix(filepath.Base(path), ".yaml"); name != health && name != clusters {
+		if name := strings.TrimSuffix(filepath.Base(path), ".yaml"); !slices.Contains([]string{health, clusters, forgotten}, name) {
 			tested = append(tested, name)
 		}
 	}
@@ -114,8 +114,8 @@ func TestOverviewNamesEveryAlert(t *testing.T) {
 }
 
 // Files of tests of all alerts: in which none may fire, and in which each must, of
-// one cluster alone.
-const health, clusters = "health", "clusters"
+// one cluster alone; and one of a whole day.
+const health, clusters, forgotten = "health", "clusters", "forgotten"
 
 // TestClustersAreKeptApart: whatever a rule sums up or compares it does within one
 // job of one cluster; and the test of two clusters lets every alert fire.
