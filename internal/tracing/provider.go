@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -102,14 +103,23 @@ func (p *Provider) Run(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
+	var senders []sdktrace.SpanProcessor
 	for _, e := range p.exporters {
-		p.tracers.RegisterSpanProcessor(sdktrace.NewBatchSpanProcessor(e))
+		sender := sdktrace.NewBatchSpanProcessor(e)
+		p.tracers.RegisterSpanProcessor(sender)
+		senders = append(senders, sender)
 	}
 	close(p.running)
 	<-ctx.Done()
 	within, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), flushTimeout, errors.New("flush timeout"))
 	defer cancel()
-	_ = p.tracers.Shutdown(within) // the exporters tell what fails
+	// Beside each other: the SDK would end none after one that takes all the time.
+	var ending sync.WaitGroup
+	for _, sender := range senders {
+		ending.Go(func() { _ = sender.Shutdown(within) }) // the exporters tell what fails
+	}
+	ending.Wait()
+	_ = p.tracers.Shutdown(within)
 	for _, e := range p.exporters {
 		e.end()
 	}

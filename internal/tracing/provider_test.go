@@ -257,6 +257,45 @@ func TestACollectorThatHangsDelaysNoEnd(t *testing.T) {
 	})
 }
 
+// TestACollectorThatHangsKeepsNothingFromTheOthers: the SDK ends one after the other,
+// and none any more once time is over.
+func TestACollectorThatHangsKeepsNothingFromTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &keeper{}
+		p := newProvider([]*exporter{
+			wrap("otlp", &receiver{hangs: true}, zap.NewNop()), wrap("console", kept, zap.NewNop()),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		synctest.Wait()
+		step(p.Tracers())
+		began := time.Now()
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil || time.Since(began) > flushTimeout {
+				t.Errorf("ended after %v with %v", time.Since(began), err)
+			}
+		case <-time.After(time.Hour):
+			t.Fatal("still runs after an hour")
+		}
+		if n := kept.spans.Load(); n != 1 {
+			t.Errorf("the other one has got %d spans", n)
+		}
+	})
+}
+
+// keeper counts the spans that it is given.
+type keeper struct{ spans atomic.Int64 }
+
+func (*keeper) Shutdown(context.Context) error { return nil }
+
+func (k *keeper) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	k.spans.Add(int64(len(spans)))
+	return nil
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
