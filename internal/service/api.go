@@ -1,6 +1,7 @@
 package service
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -30,11 +31,9 @@ func (s *Service) api(mux *http.ServeMux) {
 			s.refuse(w, http.StatusServiceUnavailable, "the service ends")
 			return
 		}
-		defer func() { <-places }()
-		now := time.Now()
-		o := q.Select(s.Changes())
-		o.Now = now
-		s.writeList(w, o)
+		// To send it takes no place: who is slow, or gone, must not be in the way.
+		body, err := s.selected(q, places)
+		s.write(w, http.StatusOK, body, err)
 	})
 	mux.HandleFunc("GET /api/v1/transitions", func(w http.ResponseWriter, _ *http.Request) {
 		s.writeList(w, struct {
@@ -45,4 +44,13 @@ func (s *Service) api(mux *http.ServeMux) {
 		s.writeList(w, s.history.shown())
 	})
 	mux.HandleFunc("GET /api/v1/events", s.stream)
+}
+
+// selected makes the answer to a query, and gives the place for that back.
+func (s *Service) selected(q status.Query, place <-chan struct{}) ([]byte, error) {
+	defer func() { <-place }()
+	now := time.Now()
+	o := q.Select(s.Changes())
+	o.Now = now
+	return json.Marshal(o)
 }

@@ -86,3 +86,37 @@ func TestWhoWaitsForAPlaceIsToldOfTheEnd(t *testing.T) {
 		under.Wait()
 	})
 }
+
+// TestWhoTakesItsTimeKeepsNobodyWaiting: to make an answer is work, to send it is
+// not. A page on a line that hangs must not be in the way of the others.
+func TestWhoTakesItsTimeKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := surfaces(t, nil)
+		s.running.Store(&engine{changes: func() []status.Change { return make([]status.Change, 200) }})
+		admin, ctx := newPipes(), t.Context()
+		server := &http.Server{Handler: s.AdminHandler(), WriteTimeout: 2 * time.Minute, ReadHeaderTimeout: time.Second}
+		go func() { _ = server.Serve(admin) }()
+		defer func() { _ = server.Close() }()
+		const question = "GET /api/v1/operations HTTP/1.1\r\nHost: localhost\r\n\r\n"
+		for range computed { // ask, and read nothing
+			c, err := admin.dial(ctx, "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			if _, err := c.Write([]byte(question)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		began := time.Now()
+		resp, err := admin.client().Get("http://localhost/api/v1/operations")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if took := time.Since(began); resp.StatusCode != http.StatusOK || took > time.Second {
+			t.Errorf("status %d after %v", resp.StatusCode, took)
+		}
+	})
+}
