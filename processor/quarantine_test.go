@@ -337,3 +337,22 @@ func TestRemoveIsOfOneVersion(t *testing.T) {
 		}
 	})
 }
+
+// TestNoRecordHidesTheSnapshot: a snapshot tells of all that is put aside, so what
+// one record says must not make an error of it.
+func TestNoRecordHidesTheSnapshot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i, at := range []string{"2026-01-01T00:00:00+24:00", "9999-12-31T23:59:59-23:00", "2026-01-01T00:00:00Z"} {
+			w.putLease(fmt.Sprintf(`{"id":"%s.quarantine.%d","ttl":604800,"kind":"quarantine","lease":"0","documentPartition":"s",
+				"documentId":"bad-%d","documentETag":"e","lsn":1,"reason":"poison","at":%q,"instance":"replica"}`, leasePrefix, i, i, at))
+		}
+		r := w.start(inproc.New(w.emu))
+		time.Sleep(10 * time.Second)
+		s := r.Snapshot()
+		if raw, err := json.Marshal(s); err != nil || s.QuarantinedTotal != 3 || !strings.Contains(string(raw), "2026-01-01T00:00:00Z") {
+			t.Errorf("%d records: %v", s.QuarantinedTotal, err)
+		}
+	})
+}
