@@ -2,6 +2,8 @@ package alerts
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +48,25 @@ func TestMetricsAreEmitted(t *testing.T) {
 	for _, v := range d.Templating.List {
 		if v.Type == "query" {
 			check("variable "+v.Name, fmt.Sprintf("sum by (%s) (%s)", v.Name, definition.FindStringSubmatch(v.Definition)[1]))
+		}
+	}
+}
+
+// TestLabelsOfTargetsAreTold: where a target has a label of one name with a metric,
+// Prometheus renames the metric's, and all that asks for it finds nothing. That
+// cannot be seen here, so who sets up the scraping must be told.
+func TestLabelsOfTargetsAreTold(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(docs, "alerts/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(raw)
+	ofTargets := []string{"cluster", "container", "endpoint", "instance", "job", "namespace", "node", "pod", "service"}
+	for name, labels := range emitted(t) {
+		for label := range labels {
+			if slices.Contains(ofTargets, label) && !(strings.Contains(readme, "`honorLabels: true`") && strings.Contains(readme, "a label `"+label+"`")) {
+				t.Errorf("%s: a ServiceMonitor has a label %s, too, and docs/alerts/README.md does not say what to do", name, label)
+			}
 		}
 	}
 }
