@@ -3,7 +3,6 @@ package processor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -74,7 +73,7 @@ func (q *quarantine) forget(lease string, k dispatch.Key) (Record, bool) {
 	return r, known
 }
 
-// load reads the stored records of one range: those of its partitions, and those
+// load reads the stored records of one range, of which it keeps none: those of its partitions, and those
 // without a partition that its own lease has brought.
 func (q *quarantine) load(ctx context.Context, lease string, owns func(partition string) bool) ([]Record, error) {
 	var out []Record
@@ -84,15 +83,16 @@ func (q *quarantine) load(ctx context.Context, lease string, owns func(partition
 			out = append(out, r)
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
+	return out, err
+}
+
+// keep takes records for known.
+func (q *quarantine) keep(records []Record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, r := range out {
+	for _, r := range records {
 		q.records[r.ID] = r
 	}
-	return out, nil
 }
 
 // maxGone bounds how many records that a query did not show are asked for one by
@@ -210,23 +210,24 @@ func (t *tenure) removeRecords(ctx context.Context) {
 }
 
 // restoreQuarantine settles what earlier tenures have put aside. Without the
-// records such documents would merely be tried once more.
-func (t *tenure) restoreQuarantine(ctx context.Context) {
+// records such documents would merely be tried once more; but none would be shown,
+// nor looked at again when its record ends, so that who fails here tries again.
+func (t *tenure) restoreQuarantine(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
 	records, err := t.quarantine.load(ctx, t.lease.Token(), t.owns)
 	if err != nil {
-		if !errors.Is(context.Cause(ctx), context.Canceled) {
-			t.log.Warn("quarantine records not read", logkey.Error(err))
-		}
-		return
+		return err
 	}
+	t.recorded = true
+	t.know(records)
 	for _, r := range records {
 		t.dispatcher.Settle(r.Key(), r.ETag, r.Reason)
 	}
 	if len(records) > 0 {
 		t.log.Info("quarantined documents known", zap.Int("count", len(records)))
 	}
+	return nil
 }
 
 // endQuarantine has every document looked at again whose record is not stored any
@@ -239,10 +240,17 @@ func (p *Processor) endQuarantine(ctx context.Context, trouble *outage) {
 	}
 	within, cancel := context.WithTimeout(ctx, p.cfg.FallbackInterval) // the next list must not be late
 	defer cancel()
+	var unread error
+	for _, t := range held {
+		if !t.recorded && unread == nil {
+			unread = t.restoreQuarantine(within)
+		}
+	}
 	ended, err := p.quarantine.ended(within, held)
 	for _, r := range ended {
 		held[r.Lease].retry(r)
 	}
+	err = cmp.Or(err, unread)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

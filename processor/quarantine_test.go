@@ -356,3 +356,46 @@ func TestNoRecordHidesTheSnapshot(t *testing.T) {
 		}
 	})
 }
+
+// TestRecordsThatCouldNotBeReadAtFirst: who takes a range over while its records
+// cannot be read must learn of them later: nothing else brings their documents back
+// when they end, or shows them.
+func TestRecordsThatCouldNotBeReadAtFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var mended, away atomic.Bool
+		w.bear = func(doc) bool { return mended.Load() }
+		first := w.start(inproc.New(w.emu))
+		time.Sleep(time.Second)
+		w.put(doc{ID: "bad", Value: "1", Op: "poison"})
+		w.put(doc{ID: "keyless", Value: "1", Op: "keyless"})
+		time.Sleep(10 * time.Second)
+		first.stop()
+
+		away.Store(true)
+		second := w.start(&faulty{next: inproc.New(w.emu), before: func(req *http.Request) error {
+			if !away.Load() || !isQueryOf(req, "leases") {
+				return nil
+			}
+			body, err := io.ReadAll(req.Body)
+			req.Body = io.NopCloser(bytes.NewReader(body))
+			if err == nil && bytes.Contains(body, []byte(".quarantine.")) {
+				err = errors.New("connection reset")
+			}
+			return err
+		}})
+		time.Sleep(3 * time.Minute)
+		if n := second.Snapshot().QuarantinedTotal; n != 0 {
+			t.Fatalf("%d records are known", n)
+		}
+		away.Store(false)
+		time.Sleep(2 * time.Minute)
+		w.wantQuarantined(second, "bad", "keyless")
+		mended.Store(true)
+		w.retry("bad")
+		time.Sleep(2 * time.Minute)
+		w.wantQuarantined(second, "keyless")
+		w.wantHandled(map[string][]string{"bad": {"1"}})
+	})
+}

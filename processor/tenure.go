@@ -32,6 +32,8 @@ type tenure struct {
 	quarantineOutage outage
 	told             pages       // that have a span
 	wellAgain        chan Record // quarantine records to be deleted
+	recorded         bool        // those of the range were read; the backstop's once the tenure is entered
+	left             bool        // belongs to the Processor's mutex
 
 	mu         sync.Mutex
 	session    string        // token of the last read of the feed
@@ -82,7 +84,9 @@ func (p *Processor) serve(stop, work context.Context, lease *leases.Tenure) erro
 	group.Go(func() { _ = t.dispatcher.Run(work) })
 	group.Go(func() { t.removeRecords(work) })
 
-	t.restoreQuarantine(stop)
+	if err := t.restoreQuarantine(stop); err != nil && stop.Err() == nil {
+		t.log.Warn("quarantine records not read, trying again", logkey.Error(err))
+	}
 	p.enter(t)
 	defer p.leave(t)
 	err := t.read(stop)
@@ -109,6 +113,16 @@ func (p *Processor) leave(t *tenure) {
 		delete(p.tenures, t.lease.Token())
 	}
 	p.quarantine.leave(t.lease.Token())
+	t.left = true
+}
+
+// know keeps records of the range, unless it has been left meanwhile.
+func (t *tenure) know(records []Record) {
+	t.Processor.mu.Lock()
+	defer t.Processor.mu.Unlock()
+	if !t.left {
+		t.quarantine.keep(records)
+	}
 }
 
 // read is the tenure's reader: read, list, watch. It returns nil when stop ends.
