@@ -90,7 +90,7 @@ func (c catalogue) problems(query string) (found []string) {
 				}
 			}
 		}
-		for _, label := range s.kept {
+		for _, label := range s.own {
 			if _, ok := labels[label]; !ok && !slices.Contains(targetLabels, label) {
 				say("%s has no label %s, by which it is summed up", s.metric, label)
 			}

@@ -20,6 +20,7 @@ type selector struct {
 	metric   string
 	matchers []matcher
 	kept     []string // labels of the aggregations around it
+	own      []string // of them, those that it must have
 }
 
 type matcher struct{ label, op, value string }
@@ -71,6 +72,8 @@ func read(text string) (q query, err error) {
 		return labels, i + 1
 	}
 	var open [][]string // labels that each open parenthesis keeps
+	// What stands behind and, or unless, gives no labels to what is around both.
+	from := map[int]bool{} // by how many are open
 	for i := 0; i < len(w); {
 		switch word := w[i]; {
 		case word == "without":
@@ -96,10 +99,21 @@ func read(text string) (q query, err error) {
 			if len(open) == 0 {
 				return q, fmt.Errorf("a parenthesis too many: %s", text)
 			}
+			delete(from, len(open))
 			open = open[:len(open)-1]
 			i++
+		case word == "and", word == "unless", word == "or":
+			from[len(open)] = word != "or"
+			i++
 		case names.MatchString(word) && at(i+1) != "(" && at(i+1) != "by" && !slices.Contains(notNames, word):
-			s := selector{metric: word, kept: slices.Concat(open...)}
+			s := selector{metric: word}
+			for depth, own := len(open), true; depth > 0; depth-- {
+				own = own && !from[depth]
+				s.kept = slices.Concat(open[depth-1], s.kept)
+				if own {
+					s.own = slices.Concat(open[depth-1], s.own)
+				}
+			}
 			if i++; at(i) == "{" {
 				if s.matchers, i, err = matchers(w, i); err != nil {
 					return q, fmt.Errorf("%w: %s", err, text)
@@ -137,8 +151,8 @@ func TestRead(t *testing.T) {
 	}
 	want := query{
 		selectors: []selector{
-			{"a_total", []matcher{{"x", "=~", "1|2"}, {"y", "!=", "}"}}, []string{"job", "kind"}},
-			{"b", nil, []string{"job"}}, {"c", nil, nil}, {"d", nil, nil},
+			{"a_total", []matcher{{"x", "=~", "1|2"}, {"y", "!=", "}"}}, []string{"job", "kind"}, []string{"job", "kind"}},
+			{"b", nil, []string{"job"}, []string{"job"}}, {"c", nil, nil, nil}, {"d", nil, nil, nil},
 		},
 		matched: []string{"job"},
 	}
@@ -163,7 +177,9 @@ func TestProblems(t *testing.T) {
 		`a{y="1"}`:                                                  {"a has no label y"},
 		`a{x!~"1|3"}`:                                               {`x is never "3" in a, only ["1" "2"]`},
 		`sum by (x) (a + b)`:                                        {"b has no label x, by which it is summed up"},
-		`a and on (y) b`:                                            {"no metric has the label y, by which series are matched"},
+		`sum by (x) (a and on (job) (time() - b > 3))`:    nil,
+		`sum by (x) (a and on (job) max by (x) (b) or b)`: {"b has no label x, by which it is summed up", "b has no label x, by which it is summed up"},
+		`a and on (y) b`: {"no metric has the label y, by which series are matched"},
 	} {
 		if have := c.problems(text); !reflect.DeepEqual(have, want) {
 			t.Errorf("%s:\nhave %q\nwant %q", text, have, want)
