@@ -73,8 +73,8 @@ func (q *quarantine) forget(lease string, k dispatch.Key) (Record, bool) {
 	return r, known
 }
 
-// load reads the stored records of one range, of which it keeps none: those of its partitions, and those
-// without a partition that its own lease has brought.
+// load reads the stored records of one range, of which it keeps none: those of its
+// partitions, and those without a partition that its own lease has brought.
 func (q *quarantine) load(ctx context.Context, lease string, owns func(partition string) bool) ([]Record, error) {
 	var out []Record
 	err := q.Each(ctx, func(r Record) {
