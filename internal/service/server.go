@@ -69,7 +69,7 @@ func (s *Service) write(w http.ResponseWriter, status int, body []byte, err erro
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the client may be gone
+	_, _ = w.Write(append(body, '\n')) //nolint:gosec // JSON, which says so and is not sniffed; the client may be gone
 }
 
 // port is one address that is served.
