@@ -122,9 +122,9 @@ func TestPageKeepsWhatWasTyped(t *testing.T) {
 	p.write("needle")
 	p.until(`location.hash === "#q=needle&kind=Cluster" && ` + rows + ` === 1`)
 	// How many there are is said once, when the reader has asked, and not every five seconds.
-	p.until(`document.querySelector("#say").textContent === "1 of 187 match"`)
-	if n := eval[int](p, `document.querySelectorAll("[role=status]").length`); n != 1 {
-		t.Errorf("%d places are read aloud, want the one that is for it", n)
+	p.until(`document.querySelector("#say-found").textContent === "1 of 187 match"`)
+	if ids := eval[string](p, `[...document.querySelectorAll("[role=status], [role=alert], [aria-live]")].map((e) => e.id).join(" ")`); ids != "say-line say-state say-found" {
+		t.Errorf("read aloud are %q, want only the places that are for it", ids)
 	}
 	p.press("Escape")
 	p.until(`location.hash === "#kind=Cluster" && ` + rows + ` > 1 && document.querySelector("#q").value === ""`)

@@ -134,7 +134,7 @@ func TestPageFollowsTheService(t *testing.T) {
 	p.until(`document.querySelector("#state-title").textContent === "Not ready: Cosmos DB – answered 503 Service Unavailable"`)
 	p.shows("#conditions", "1 min 30 s")
 	// A screen reader is told of it, once, politely.
-	p.until(`document.querySelector('#say[aria-live="polite"]').textContent.startsWith("Not ready: Cosmos DB")`)
+	p.until(`document.querySelector('#say-state[aria-live="polite"]').textContent.startsWith("Not ready: Cosmos DB")`)
 
 	// Nothing is left: each part says so, and why.
 	s.set(func(s *server) {

@@ -15,12 +15,16 @@ func TestPageSurvivesARestart(t *testing.T) {
 	p.until(complete)
 	p.press("/")
 	p.write("hcp")
-	p.until(`location.hash === "#q=hcp" && document.querySelector("#operations-note").textContent.includes("match")`)
+	p.until(`location.hash === "#q=hcp" && document.querySelector("#say-found").textContent.includes("match")`)
 	shown := eval[int](p, rows)
 	s.down()
 	p.until(lineState + ` === "lost"`)
 	p.shows("#live", "connection lost, trying again", "Last event")
-	p.until(`document.querySelector("#say").textContent === "Connection lost, trying again" && document.title.startsWith("✕ ")`)
+	p.until(`document.querySelector("#say-line").textContent === "Connection lost, trying again" && document.title.startsWith("✕ ")`)
+	// It is said beside what was said before, not instead of it.
+	if said := p.text("#say-state") + ", " + p.text("#say-found"); !strings.HasPrefix(said, "Ready, ") || !strings.Contains(said, "match") {
+		t.Errorf("a screen reader finds %q", said)
+	}
 	if now := eval[int](p, rows); now != shown {
 		t.Errorf("%d operations are shown while the connection is lost, were %d", now, shown)
 	}

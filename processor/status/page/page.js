@@ -11,7 +11,7 @@ import { rangesIn } from "./ranges.js";
 import { moment, visible } from "./text.js";
 import { tilesIn } from "./tiles.js";
 import { pageSize } from "./table.js";
-import { lineIn, sayer, topIn } from "./top.js";
+import { lineIn, topIn } from "./top.js";
 
 const askEvery = 5; // events
 const choose = { kind: "kind", request: "request", state: "state-filter", sort: "sort" };
@@ -30,10 +30,9 @@ const ask = {
   transitions: asker("api/v1/transitions"),
   history: asker("api/v1/history"),
 };
-const say = { state: sayer(), line: sayer() };
 const show = {
-  top: topIn(say.state),
-  line: lineIn(say.line),
+  top: topIn(),
+  line: lineIn(),
   tiles: tilesIn(byID("tiles")),
   ranges: rangesIn(),
   operations: operationsIn(change),
@@ -97,7 +96,7 @@ function askOperations() {
     const beyond = known.operations && filter.page > 0 && filter.page * pageSize >= (known.operations.matching ?? 0);
     if (beyond && !wrong.operations) change({ page: Math.max(0, Math.ceil((known.operations.matching ?? 0) / pageSize) - 1) });
     renderOperations();
-    if (aloud && !wrong.operations) text(byID("say"), byID("operations-note").textContent);
+    if (aloud && !wrong.operations) text(byID("say-found"), byID("operations-note").textContent);
     aloud = false;
   });
 }

@@ -1,22 +1,13 @@
 // The state at a glance: who this is, whether it is ready, whether we still hear it.
+// A screen reader is told of each change once, in a region for each subject: what is
+// said of one must not replace what was just said of another.
 
 import { attr, byID, el, hide, keyed, text } from "./dom.js";
 import { age, clock, count, moment, plural, seconds, visible } from "./text.js";
 
 const names = { cosmos: "Cosmos DB", leases: "leases", feed: "feed", cluster_service: "Cluster Service", running: "running" };
 
-// say tells a screen reader something, once for each change.
-export function sayer() {
-  let said = null;
-  return (value) => {
-    if (value === said) return;
-    const first = said === null;
-    said = value;
-    if (!first || value) text(byID("say"), value);
-  };
-}
-
-export function topIn(say) {
+export function topIn() {
   const build = { first: "" };
   return (snapshot, context) => {
     const service = snapshot.service ?? {};
@@ -31,7 +22,7 @@ export function topIn(say) {
     const renewed = build.first !== now ? " The service was replaced by another build since this page was loaded: load it anew for the page of that build." : "";
     text(byID("state-text"), sentence(snapshot) + renewed);
     conditions(service.conditions ?? [], context);
-    say(title);
+    text(byID("say-state"), title);
     const title2 = `${state === "bad" ? "⚠ " : ""}${count(snapshot.pending ?? 0)} pending · ${name}`;
     if (document.title !== title2) document.title = title2;
   };
@@ -95,7 +86,7 @@ function conditions(list, context) {
 }
 
 // lineIn returns show(state, until, heard): the connection, in words.
-export function lineIn(say) {
+export function lineIn() {
   let clockTimer = 0;
   return (state, until, heard) => {
     clearInterval(clockTimer);
@@ -118,10 +109,10 @@ export function lineIn(say) {
     show();
     if (state === "lost") {
       clockTimer = setInterval(show, 500);
-      say("Connection lost, trying again");
+      text(byID("say-line"), "Connection lost, trying again");
       if (!document.title.startsWith("✕ ")) document.title = `✕ ${document.title.replace(/^(⚠|paused ·) /, "")}`;
     } else if (state === "live") {
-      say("Live");
+      text(byID("say-line"), "Live");
     } else if (state === "paused") {
       document.title = `paused · ${byID("instance").textContent}`; // its numbers would stand there for hours
     }
