@@ -175,7 +175,8 @@ func (p *Processor) covered(now time.Time) error {
 	case p.openSince.IsZero():
 		p.openSince = now
 	case now.Sub(p.openSince) > unreadyAfter:
-		return fmt.Errorf("ranges without an owner for more than %s: %v", unreadyAfter, open)
+		return fmt.Errorf("%d ranges without an owner for more than %s, the first %q to %q",
+			len(open), unreadyAfter, open[0].MinInclusive, open[0].MaxExclusive)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func summary(r workload.Report) string {
 		}
 	}
 	if len(r.Replicas) > 1 {
-		parts = append(parts, workload.Owners(r.Replicas))
+		parts = append(parts, "ranges of "+workload.Owners(r.Replicas))
 	}
 	return strings.Join(parts, " | ")
 }

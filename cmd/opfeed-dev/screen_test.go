@@ -28,7 +28,7 @@ func TestSummary(t *testing.T) {
 		t.Errorf("have %q\nwant %q", got, want)
 	}
 	r.Replicas = []workload.Replica{{Instance: "replica-1", Ranges: []string{"0", "2"}}, {Instance: "replica-2"}}
-	if got := summary(r); got != want+" | replica-1: 0 2, replica-2: none" {
+	if got := summary(r); got != want+" | ranges of replica-1: 0 2, replica-2: none" {
 		t.Errorf("of two replicas: %q", got)
 	}
 	if r.Replicas = r.Replicas[:1]; summary(r) != want {

@@ -136,6 +136,14 @@ func TestPageFollowsTheService(t *testing.T) {
 	// A screen reader is told of it, once, politely.
 	p.until(`document.querySelector('#say-state[aria-live="polite"]').textContent.startsWith("Not ready: Cosmos DB")`)
 
+	// A lease that is stored as this replica's, but not held by it, is not elsewhere,
+	// and the replica is not among the others.
+	s.set(func(s *server) { s.snapshot.Ranges[0].Mine = false })
+	p.until(`document.querySelector("#ranges tbody").innerText.includes("not held now")`)
+	if others := p.text("#replicas"); strings.Contains(others, instance) || !strings.Contains(others, "7hbzn") {
+		t.Errorf("the other replicas are %q", others)
+	}
+
 	// Nothing is left: each part says so, and why.
 	s.set(func(s *server) {
 		s.snapshot = service.Snapshot{Snapshot: status.Snapshot{Instance: instance, Started: time.Now()}}

@@ -106,7 +106,7 @@ export function replicasIn() {
   return (snapshot) => {
     const owners = new Map();
     for (const r of snapshot.ranges ?? []) {
-      if (r.mine || !r.owner) continue;
+      if (!r.owner || r.owner === snapshot.instance) continue;
       const o = owners.get(r.owner) ?? { name: r.owner, page: "", ranges: 0 };
       o.ranges++;
       o.page ||= r.page ?? "";

@@ -70,6 +70,7 @@ const columns = [
 
 function flagOf(r) {
   if (!r.owner) return ["nobody reads it", "bad"];
+  if (r.ours) return ["not held now", "warn"];
   if (!r.mine) return ["elsewhere", null];
   if (r.blocked) return ["blocked: queue full", "warn"];
   return r.listed ? ["listed", "good"] : ["not listed yet", "warn"];
@@ -94,7 +95,9 @@ export function rangesIn() {
   const bar = byID("keyspace");
   const legend = byID("legend");
   return (snapshot, context) => {
-    const ranges = [...(snapshot.ranges ?? [])].sort((a, b) => (a.min < b.min ? -1 : a.min > b.min ? 1 : a.max < b.max ? -1 : 1));
+    // The list of leases may be older than what this replica knows of its own.
+    const ours = (r) => !r.mine && r.owner === snapshot.instance;
+    const ranges = (snapshot.ranges ?? []).map((r) => ({ ...r, ours: ours(r) })).sort((a, b) => (a.min < b.min ? -1 : a.min > b.min ? 1 : a.max < b.max ? -1 : 1));
     render(ranges, context);
     const parts = pieces(ranges);
     keyed(
